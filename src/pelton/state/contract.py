@@ -27,9 +27,7 @@ class TableWrites:
         or None to leave it as it is.
     """
 
-    puts: Sequence[tuple[bytes, bytes | None]] = field(
-        default_factory=list[tuple[bytes, bytes | None]]
-    )
+    puts: Sequence[tuple[bytes, bytes | None]] = field(default_factory=list[tuple[bytes, bytes | None]])
     delete_range: tuple[bytes, bytes] | None = None
     position: int | None = None
 
@@ -45,10 +43,12 @@ class Store(Protocol):
         """Return the values of many keys, in order; None where there is none."""
         ...
 
-    def scan(
-        self, table: str, start: bytes = b"", end: bytes | None = None
-    ) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, table: str, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) for start <= key < end in the order of the keys' bytes, from one snapshot."""
+        ...
+
+    def last_key(self, table: str) -> bytes | None:
+        """Return the greatest key of a table, or None when it is empty."""
         ...
 
     def position(self, table: str) -> int | None:
@@ -90,6 +90,10 @@ class StoreFactory(Protocol):
         own position, and replays the changelog from there.
         Raises: StateCorruptedError when it cannot be read; UnavailableError when the disk is full.
         """
+        ...
+
+    def discard(self, directory: Path, partition: int) -> None:
+        """Delete every copy of a partition number's store that no process holds; the answer to StateCorruptedError."""
         ...
 
     def held(self, directory: Path) -> frozenset[int]:
