@@ -1,0 +1,18 @@
+"""From bytes to typed values and back, a whole column at a time, naming the field that failed."""
+
+from pelton.codec.adapters import register_adapter
+from pelton.codec.choice import codec_for, default_serializer
+from pelton.codec.column import decode_column
+from pelton.codec.contract import Codec
+from pelton.codec.serializers import adapted_codec, register_codec, serializer_names
+
+__all__ = [
+    "Codec",
+    "adapted_codec",
+    "codec_for",
+    "decode_column",
+    "default_serializer",
+    "register_adapter",
+    "register_codec",
+    "serializer_names",
+]

@@ -1,7 +1,8 @@
 """The codec contract: from bytes to typed values and back.
 
-A codec's `decode` and `encode` are plain callables, so that a hot loop pays for nothing but the C function behind them. They
-raise whatever that function raises; `explain` turns it into a `DecodeError` that names the field, off the hot path.
+A codec's `decode` and `encode` are plain callables, so that a hot loop pays for nothing but the C function behind them.
+They raise whatever that function raises; `explain` turns it into a `DecodeError` that names the field, off the hot
+path.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pelton.errors import DecodeError
 __all__ = ["Codec"]
 
 T = TypeVar("T")
+Errors = tuple[type[Exception], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +35,5 @@ class Codec(Generic[T]):
     type: object
     decode: Callable[[bytes], T]
     encode: Callable[[T], bytes]
-    errors: tuple[type[Exception], ...]
+    errors: Errors
     explain: Callable[[Exception, bytes], DecodeError]
