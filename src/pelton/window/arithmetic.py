@@ -1,7 +1,7 @@
 """Which windows hold a timestamp: pure arithmetic on integer milliseconds.
 
-Windows are half-open, [start, end). Timestamps may lie before the epoch and may come in any order. Nothing here reads a
-clock or keeps state; sessions, which depend on what came before, take the sessions that there are and return the new ones.
+Windows are half-open, [start, end). Timestamps may lie before the epoch and may come in any order. Nothing here
+reads a clock or keeps state; a session, which depends on what came before, is told the sessions that there are.
 Source: Akidau et al., The Dataflow Model, VLDB 2015, section 2.2.
 """
 
@@ -135,7 +135,7 @@ class SessionMerge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SessionWindow:
-    """Windows of activity: timestamps closer than a gap belong together.
+    """Windows of activity: timestamps at most a gap apart belong together.
 
     A lone timestamp's session is [t, t + gap). Two sessions that overlap or touch are one.
     Raises: ConfigurationError if gap_ms < 1.
@@ -157,12 +157,12 @@ class SessionWindow:
         start, end = timestamp_ms, timestamp_ms + self.gap_ms
         merged = tuple(window for window in sessions if window.start_ms <= end and window.end_ms >= start)
         if merged:
-            start = min(start, min(window.start_ms for window in merged))
-            end = max(end, max(window.end_ms for window in merged))
+            start = min(start, *(window.start_ms for window in merged))
+            end = max(end, *(window.end_ms for window in merged))
         return SessionMerge(Window(start, end), merged)
 
     def reach(self, timestamp_ms: int) -> Window:
-        """Return what a session must touch to be merged by a timestamp: starts at most at the end, ends at least at the start."""
+        """Return the span that a session must overlap or touch for a timestamp to become part of it."""
         return Window(timestamp_ms, timestamp_ms + self.gap_ms)
 
 
@@ -182,8 +182,8 @@ def hopping_starts(timestamps_ms: Int64Array, size_ms: int, step_ms: int) -> tup
     """Return every pair of a timestamp and a hopping window that holds it.
 
     timestamps_ms: shape (n,), milliseconds since the epoch, any order.
-    Returns: rows and starts, both of shape (m,): timestamps_ms[rows[i]] lies in [starts[i], starts[i] + size). In the order
-        of the rows, and of the starts for each.
+    Returns: rows and starts, both of shape (m,): timestamps_ms[rows[i]] lies in [starts[i], starts[i] + size),
+        ordered by row, then by start.
     Raises: ConfigurationError if size_ms or step_ms < 1.
     """
     _at_least_one("size_ms", size_ms)

@@ -1,7 +1,8 @@
 """The keys of a windowed table: the window's start first, then the key.
 
-Starts are written so that bytes sort as times do, so the windows that have expired are one range of keys at the front,
-and a window of one key is one point lookup. Layout: 8 bytes, the start in milliseconds plus 2^63, big-endian; then the key.
+Starts are written so that bytes sort as times do. The windows that have expired are one range of keys at the front
+then, and a window of one key is one point lookup.
+Layout: 8 bytes, the start in milliseconds plus 2^63, big-endian; then the key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How far event time has come: the watermark, and the grace past it.
 
-The watermark of a partition is the greatest timestamp seen, less the disorder allowed for. The watermark of several is the
-least of them, because any of them may still bring something older. It depends on the records alone, never on a clock
-(invariant I8): the same input gives the same watermark.
+The watermark of a partition is the greatest timestamp seen, less the disorder allowed for. The watermark of several
+is the least of them, because any of them may still bring something older. It depends on the records alone, never on
+a clock (invariant I8): the same input gives the same watermark.
 Source: Akidau et al., The Dataflow Model, VLDB 2015, section 2.3.
 """
 
