@@ -1,0 +1,21 @@
+"""What the integration tests share: a real Kafka, one for all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pelton.testing.broker import Cluster
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bootstrap address of a real Kafka: the one that KAFKA_BOOTSTRAP names, or one that lives as long as the tests."""
+    running = os.environ.get("KAFKA_BOOTSTRAP")
+    if running:
+        yield running
+        return
+    with Cluster(directory=tmp_path_factory.mktemp("kafka"), port=0) as cluster:
+        yield cluster.bootstrap
