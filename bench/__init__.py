@@ -1,0 +1,1 @@
+"""Benchmarks: one workload, several systems, one run; see docs/benchmarks.md."""
