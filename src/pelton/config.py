@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from pelton.errors import ConfigurationError
 
@@ -152,14 +152,12 @@ class EngineConfig:
             object.__setattr__(self, setting.name, setting.parse(getattr(self, setting.name)))
 
 
-def _declared(name: str, default: int, metadata: Mapping[str, Any]) -> Setting:
-    return Setting(name=name, default=default, **metadata)
+def _declared(entry: Field[Any]) -> Setting:
+    return Setting(name=entry.name, default=cast("int", entry.default), **entry.metadata)
 
 
 #: Every setting, in the order of the page.
-SETTINGS: tuple[Setting, ...] = tuple(
-    _declared(entry.name, entry.default, entry.metadata) for entry in fields(EngineConfig)
-)
+SETTINGS: tuple[Setting, ...] = tuple(_declared(entry) for entry in fields(EngineConfig))
 
 
 def load(env: Mapping[str, str], overrides: Mapping[str, object] = MappingProxyType({})) -> EngineConfig:
