@@ -1,0 +1,1 @@
+"""Reads every part's statistics and tells them to the outside."""

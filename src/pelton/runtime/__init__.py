@@ -1,0 +1,1 @@
+"""The engine at work: assignment, tasks, the batch loop, commit and restore."""

@@ -1,0 +1,1 @@
+"""What an agent iterates: events, batches, operators."""
