@@ -12,7 +12,7 @@ from pelton.testing.broker import Cluster
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the bootstrap address of a real Kafka: that of KAFKA_BOOTSTRAP, or of one that lives as long as the tests."""
+    """Give the bootstrap address of a real Kafka: that of KAFKA_BOOTSTRAP, or of one that ends with the tests."""
     running = os.environ.get("KAFKA_BOOTSTRAP")
     if running:
         yield running
