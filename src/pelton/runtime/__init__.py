@@ -1,1 +1,1 @@
-"""The engine at work: assignment, tasks, the batch loop, commit and restore."""
+"""How a program is run: assignment, tasks, the batch loop, commits and restores."""

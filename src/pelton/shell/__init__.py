@@ -1,1 +1,1 @@
-"""The Faust shell: what users import, and the only place that knows faust."""
+"""The Faust shell: the only place that imports faust."""

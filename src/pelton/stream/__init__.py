@@ -1,1 +1,1 @@
-"""What an agent iterates: events, batches, operators."""
+"""What an agent iterates, and where the effects of its events are kept until they are complete."""

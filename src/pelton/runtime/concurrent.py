@@ -1,0 +1,190 @@
+"""A task with several lanes (`concurrency=`): events overlap inside, and become effects in the log's order.
+
+It works in rounds. A round takes some rows, deals them to the lanes by key, so that the events of one key stay in order
+(invariant I5), and ends when every lane asks for more. Only then do the effects of the round join the partition's
+staged
+ones, in log order, and the position moves past it: in the middle of a round a commit sees none of it (I2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+from pelton.batch import TopicPartition
+from pelton.runtime.task import Task
+from pelton.stream.lane import Chunk, Lane, Send
+from pelton.stream.stream import StreamEnded
+
+__all__ = ["ConcurrentTask"]
+
+#: Rows a lane and a round: enough that a slow event does not idle the other lanes at once, few enough that a commit
+#: need not wait long for the round's end.
+_ROUND_ROWS_PER_LANE = 16
+
+
+class _LaneOutbox:
+    """Keeps the messages of a lane's events, with the offset they belong to, until the round's end."""
+
+    def __init__(self) -> None:
+        self.lane: Lane | None = None
+        self.sends: list[tuple[int, Send]] = []
+
+    def extend(self, sends: Sequence[Send]) -> None:
+        lane = self.lane
+        offset = lane.chunk.offset(lane.cursor) if lane is not None and lane.chunk is not None else 0
+        self.sends.extend((offset, message) for message in sends)
+
+
+class ConcurrentTask(Task):
+    """One agent over one partition number, with as many lanes as its concurrency."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._stages: dict[str, dict[bytes, bytes | None]] = {}
+        self._outboxes: list[_LaneOutbox] = []
+        self._mail: list[deque[Chunk]] = []
+        self._waiting: set[int] = set()
+        self._mail_came: list[asyncio.Event] = []
+        self._round_start: dict[TopicPartition, int] = {}
+        self._failing: Lane
+        super().__init__(*args, **options)
+
+    def _make_lanes(self) -> list[Lane]:
+        self._stages = {name: {} for name in self.caches}
+        lanes: list[Lane] = []
+        for index in range(self.spec.concurrency):
+            outbox = _LaneOutbox()
+            lane = outbox.lane = self._make_lane(index, outbox, self._stages)
+            lanes.append(lane)
+            self._outboxes.append(outbox)
+            self._mail.append(deque())
+            self._mail_came.append(asyncio.Event())
+        return lanes
+
+    async def stop(self, timeout_s: float) -> None:
+        """Let the round come to its end, or cancel its lanes after a while; an unfinished round leaves no effects."""
+        for event in self._mail_came:
+            event.set()
+        await super().stop(timeout_s)
+        if self._round_done():
+            self._end_round()
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Return the position before the round, for the partition it reads; the others are where they were."""
+        return {**self._taken, **self._round_start}
+
+    def _unfinished(self) -> Iterable[Chunk]:
+        yield from super()._unfinished()
+        for mail in self._mail:
+            yield from mail
+
+    def _round_done(self) -> bool:
+        return next(iter(self._unfinished()), None) is None
+
+    async def next_chunk(self, lane: Lane, *, limit: int | None = None, timeout_s: float | None = None) -> Chunk | None:
+        """Return the next rows dealt to a lane; what it had before is complete, unless it holds it."""
+        self._finish(lane)
+        await asyncio.sleep(0)
+        mail, came = self._mail[lane.index], self._mail_came[lane.index]
+        while not self._stopping:
+            if mail:
+                lane.chunk, lane.cursor = self._deal_out(mail, limit), 0
+                self._handed += len(lane.chunk.rows)
+                return lane.chunk
+            came.clear()
+            self._waiting.add(lane.index)
+            if len(self._waiting) == len(self.lanes):
+                self._arrived.set()
+            try:
+                await asyncio.wait_for(came.wait(), timeout_s)
+            except TimeoutError:
+                return None
+            finally:
+                self._waiting.discard(lane.index)
+        raise StreamEnded
+
+    def _deal_out(self, mail: deque[Chunk], limit: int | None) -> Chunk:
+        self._pushed, mine = mail, self._pushed
+        try:
+            return self._take_pushed(limit)
+        finally:
+            self._pushed = mine
+
+    def start(self) -> None:
+        """Start the agent's code, and what deals rows to it."""
+        super().start()
+        self._coroutines.append(asyncio.create_task(self._rounds(), name=f"{self.spec.name}[{self.partition}].rounds"))
+
+    async def _rounds(self) -> None:
+        """Deal rows whenever all lanes wait."""
+        while not self._stopping:
+            self._arrived.clear()
+            if len(self._waiting) == len(self.lanes) and not any(self._mail):
+                if self._round_done():
+                    self._end_round()
+                if not self._begin_round():
+                    self.idle = True
+                    self.options.settled()
+            await self._arrived.wait()
+
+    def _begin_round(self) -> bool:
+        chunk = self._slice(_ROUND_ROWS_PER_LANE * len(self.lanes))
+        if chunk is None:
+            return False
+        # Rows that were rejected just before are dead-lettered already: the round begins behind them. Where a lane
+        # holds events of the round before, that one is not over, and its start stays.
+        self._round_start.setdefault(chunk.batch.source, chunk.offset(0))
+        for index, part in self._deal(chunk).items():
+            self._mail[index].append(part)
+            self._mail_came[index].set()
+        return True
+
+    def _deal(self, chunk: Chunk) -> Mapping[int, Chunk]:
+        """Split a chunk by key: the same key always goes to the same lane; null keys go round."""
+        rows: dict[int, list[int]] = {}
+        for index, row in enumerate(chunk.rows):
+            key = chunk.batch.keys[row]
+            lane = row % len(self.lanes) if key is None else crc32(key) % len(self.lanes)
+            rows.setdefault(lane, []).append(index)
+        return {
+            lane: Chunk(
+                chunk.batch,
+                [chunk.rows[index] for index in indexes],
+                [chunk.values[index] for index in indexes],
+                chunk.decode_key,
+                chunk.end_offset,
+            )
+            for lane, indexes in rows.items()
+        }
+
+    def _push_back(self, chunks: list[Chunk]) -> None:
+        """Give failed rows back to the lane that had them: the one whose code is running."""
+        self._handed -= sum(len(chunk.rows) for chunk in chunks)
+        lane = self._failing
+        self._mail[lane.index].extendleft(reversed(chunks))
+        self._mail_came[lane.index].set()
+
+    async def _failed(self, lane: Lane, error: Exception) -> None:
+        self._failing = lane
+        await super()._failed(lane, error)
+
+    def _returned(self, lane: Lane) -> None:
+        self._failing = lane
+        super()._returned(lane)
+
+    def _end_round(self) -> None:
+        """Every event of the round is complete: its effects join the partition's, in log order."""
+        for name, stage in self._stages.items():
+            if stage:
+                self.caches[name].merge(stage)
+                stage.clear()
+        sends = [item for outbox in self._outboxes for item in outbox.sends]
+        if sends:
+            sends.sort(key=lambda item: item[0])
+            self.outbox.extend([message for _, message in sends])
+            for outbox in self._outboxes:
+                outbox.sends.clear()
+        self._round_start.clear()

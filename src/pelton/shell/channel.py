@@ -1,0 +1,138 @@
+"""Channels: queues within one process, for agents that need no log. What is in one is gone with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pelton.batch import RecordBatch
+from pelton.runtime.spec import AgentEmit, AgentRun
+from pelton.shell.topic import HeadersArg, RecordMetadata, as_headers
+from pelton.stream.event import Event
+from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Send
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pelton.shell.app import App
+
+__all__ = ["Channel", "ChannelLane"]
+
+logger = logging.getLogger(__name__)
+
+V = TypeVar("V")
+
+
+def _as_is(key: bytes) -> object:
+    return key
+
+
+class Channel(Generic[V]):
+    """A queue of values in memory. maxsize: how many it holds before a sender waits; None for any number."""
+
+    def __init__(self, app: App, *, value_type: type[V] | None = None, maxsize: int | None = None) -> None:
+        self.app = app
+        self.value_type = value_type
+        self.queue: asyncio.Queue[Chunk] = asyncio.Queue(maxsize or 0)
+        self._sent = 0
+
+    def get_topic_name(self) -> str:
+        """Raise NotImplementedError: a channel is no topic (Faust's commands ask so)."""
+        raise NotImplementedError("a channel has no topic")
+
+    async def send(self, *, key: Any = None, value: V | Any = None, headers: HeadersArg | None = None, **_: Any) -> Any:
+        """Put a value into the queue; waits while it is full. The receipt is resolved already."""
+        chunk = self._chunk(key, value, headers)
+        await self.queue.put(chunk)
+        receipt: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        receipt.set_result(RecordMetadata("", 0, chunk.batch.offsets[0], chunk.batch.timestamps_ms[0] / 1000))
+        return receipt
+
+    async def put(self, value: Any) -> None:
+        """Put a value, or an event's, into the queue."""
+        await self.send(value=value.value if isinstance(value, Event) else value)
+
+    def _chunk(self, key: Any, value: Any, headers: HeadersArg | None) -> Chunk:
+        offset, self._sent = self._sent, self._sent + 1
+        batch = RecordBatch(
+            "", 0, [offset], [time.time_ns() // 1_000_000], [key], [None], offset + 1, [as_headers(headers)]
+        )
+        return Chunk(batch, range(1), [value], _as_is, offset + 1)
+
+    def empty(self) -> bool:
+        """Return whether nothing waits in it."""
+        return self.queue.empty()
+
+    async def get(self, *, timeout: float | None = None) -> Event[V]:
+        """Take the next event. timeout: seconds, for ever when None. Raises: TimeoutError."""
+        chunk = await asyncio.wait_for(self.queue.get(), timeout)
+        return Event(chunk, 0, chunk.values[0])  # type: ignore[arg-type]
+
+    async def __aiter__(self) -> AsyncIterator[Event[V]]:
+        while True:
+            yield await self.get()
+
+    def __str__(self) -> str:
+        return "<channel>"
+
+
+class ChannelLane:
+    """Runs an agent over a channel; what it sends goes out when each event is done."""
+
+    def __init__(self, name: str, channel: Channel[Any], run: AgentRun, emit: AgentEmit) -> None:
+        self._name = name
+        self._channel = channel
+        self._run = run
+        self._emit = emit
+        self._outgoing: list[Send] = []
+
+    def extend(self, sends: Sequence[Send]) -> None:
+        """Take over the messages of an event (this is the lane's outbox)."""
+        self._outgoing.extend(sends)
+
+    def monotonic(self) -> float:
+        """Return elapsed time in seconds."""
+        return time.monotonic()
+
+    async def next_chunk(self, lane: Lane, *, limit: int | None = None, timeout_s: float | None = None) -> Chunk | None:
+        """Return the next value of the channel, alone; what came before is complete."""
+        if lane.dirty:
+            lane.finish_event()
+        await self._send_out()
+        lane.chunk = None
+        try:
+            chunk = await asyncio.wait_for(self._channel.queue.get(), timeout_s)
+        except TimeoutError:
+            return None
+        lane.chunk, lane.cursor = chunk, 0
+        return chunk
+
+    async def _send_out(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        for message in outgoing:
+            await self._channel.app.sender.send(message)
+
+    async def run(self) -> None:
+        """Run the agent while the worker runs; an event that fails is logged and skipped, for nothing keeps it."""
+        lane = Lane(self._name, 0, 0, self)
+        CURRENT_LANE.set(lane)
+        while True:
+            try:
+                result = self._run(self, lane)
+                if hasattr(result, "__aiter__"):
+                    async for value in result:  # type: ignore[union-attr]
+                        emitted = self._emit(lane, value)
+                        if emitted is not None:
+                            await emitted
+                else:
+                    await result  # type: ignore[misc]
+                lane.finish_event()
+            except Exception:
+                logger.exception("agent %s failed; channels keep nothing, so the event is skipped", self._name)
+                lane.discard_event()
+            lane.held.clear()
+            await self._send_out()
+            await asyncio.sleep(0)

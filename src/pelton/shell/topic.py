@@ -1,0 +1,282 @@
+"""Topics as a program declares them, and sending to them.
+
+A send from an agent's code is an effect of the event: staged, and visible with the commit that holds the event. A
+send from anywhere else (web pages, timers, commands) goes through the log's idempotent producer and is durable when
+its receipt says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pelton.batch import Headers
+from pelton.codec import codec_for, default_serializer
+from pelton.codec.contract import Codec
+from pelton.errors import ConfigurationError
+from pelton.log.contract import CleanupPolicy, TopicSpec
+from pelton.stream.lane import CURRENT_LANE, Send
+from pelton.stream.stream import seconds
+
+if TYPE_CHECKING:
+    from pelton.shell.app import App
+
+__all__ = ["RecordMetadata", "SendReceipt", "StagedReceipt", "Topic", "TopicOptions", "as_headers"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+HeadersArg = Mapping[str, bytes | str] | Iterable[tuple[str, bytes | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMetadata:
+    """Where a message went. offset is -1 for one that is staged in a transaction: it has none before the commit."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float
+    timestamp_type: int = 0
+
+    def _asdict(self) -> dict[str, Any]:
+        return {
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "timestamp": self.timestamp,
+            "timestamp_type": self.timestamp_type,
+        }
+
+
+SendReceipt = Awaitable[RecordMetadata]
+
+
+class StagedReceipt:
+    """The receipt of a message that an agent sent: it shares the fate of the event."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: Send) -> None:
+        self._message = message
+
+    def __await__(self) -> Generator[Any, None, RecordMetadata]:
+        """Return at once: waiting for the commit inside the event that it holds would wait for ever."""
+        message = self._message
+        partition = -1 if message.partition is None else message.partition
+        return RecordMetadata(message.topic, partition, -1, message.timestamp_ms / 1000)
+        yield  # pragma: no cover - makes this a generator
+
+
+@dataclass(frozen=True, slots=True)
+class TopicOptions:
+    """How a topic is laid out, as `app.topic` takes it. retention: seconds or a timedelta."""
+
+    partitions: int | None = None
+    retention: float | timedelta | None = None
+    compacting: bool | None = None
+    deleting: bool | None = None
+    replicas: int | None = None
+    config: Mapping[str, Any] | None = None
+    allow_empty: bool = False
+    internal: bool = False
+
+
+def as_headers(headers: HeadersArg | None) -> Headers:
+    """Return headers in the order given, their values as bytes."""
+    if not headers:
+        return ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
+
+
+class Topic(Generic[K, V]):
+    """One or more topics of the log, with the types of their keys and values.
+
+    key_serializer, value_serializer: names of codecs; the types' own when None.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        names: tuple[str, ...],
+        *,
+        key_type: type[K] | None = None,
+        value_type: type[V] | None = None,
+        key_serializer: str | None = None,
+        value_serializer: str | None = None,
+        options: TopicOptions | None = None,
+    ) -> None:
+        if not names:
+            raise ConfigurationError("a topic needs a name", hint='write app.topic("transactions")')
+        self.app = app
+        self.topics = names
+        self.key_type = key_type
+        self.value_type = value_type
+        self.key_serializer = key_serializer
+        self.value_serializer = value_serializer
+        self.options = options or TopicOptions()
+        self._codecs: tuple[Codec[Any], Codec[Any]] | None = None
+
+    def get_topic_name(self) -> str:
+        """Return the topic's name.
+
+        Raises: ConfigurationError when it stands for several topics.
+        """
+        if len(self.topics) > 1:
+            raise ConfigurationError(
+                f"{', '.join(self.topics)}: several topics in one", hint="send to a topic that has one name"
+            )
+        return self.topics[0]
+
+    @property
+    def partitions(self) -> int | None:
+        """How many partitions it was declared with."""
+        return self.options.partitions
+
+    def specs(self) -> list[TopicSpec]:
+        """Return what the log is to hold."""
+        options = self.options
+        retention = options.retention
+        config = {name: str(value) for name, value in (options.config or {}).items()}
+        policy: CleanupPolicy = "delete"
+        if options.compacting:
+            policy = "compact,delete" if options.deleting else "compact"
+        return [
+            TopicSpec(
+                name,
+                options.partitions,
+                options.replicas,
+                policy,
+                None if retention is None else int(seconds(retention) * 1000),
+                config,
+            )
+            for name in self.topics
+        ]
+
+    def codecs(self) -> tuple[Codec[Any], Codec[Any]]:
+        """Return the codecs of its keys and values."""
+        if self._codecs is None:
+            conf = self.app.conf
+            key = self.key_serializer or default_serializer(
+                self.key_type, role="key", configured=str(conf.key_serializer)
+            )
+            value = self.value_serializer or default_serializer(
+                self.value_type, role="value", configured=str(conf.value_serializer)
+            )
+            self._codecs = codec_for(self.key_type, key), codec_for(self.value_type, value)
+        return self._codecs
+
+    def prepare_key(self, key: Any) -> bytes | None:
+        """Return a key as bytes; bytes stay what they are."""
+        return key if key is None or isinstance(key, bytes) else self.codecs()[0].encode(key)
+
+    def prepare_value(self, value: Any) -> bytes | None:
+        """Return a value as bytes; bytes stay what they are, None is a tombstone."""
+        return value if value is None or isinstance(value, bytes) else self.codecs()[1].encode(value)
+
+    def outgoing(
+        self,
+        key: Any,
+        value: Any,
+        *,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg | None = None,
+    ) -> Send:
+        """Return a message for this topic.
+
+        timestamp: seconds since the epoch; by default the event's own, or the clock's outside of agents.
+        """
+        lane = CURRENT_LANE.get()
+        if timestamp is not None:
+            timestamp_ms = round(timestamp * 1000)
+        else:
+            timestamp_ms = lane.timestamp_ms if lane is not None else self.app.clock.time_ms()
+        return Send(
+            self.get_topic_name(),
+            partition,
+            self.prepare_key(key),
+            self.prepare_value(value),
+            timestamp_ms,
+            as_headers(headers),
+        )
+
+    async def send(
+        self,
+        *,
+        key: K | Any = None,
+        value: V | Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg | None = None,
+        key_serializer: str | None = None,
+        value_serializer: str | None = None,
+        callback: Callable[[Any], Any] | None = None,
+        force: bool = False,
+    ) -> SendReceipt:
+        """Send a message.
+
+        Within an agent it is staged with the event. Elsewhere it is buffered, and awaiting the receipt waits until it
+        is
+        durable: `metadata = await (await topic.send(...))`.
+        force: send at once even within an agent, outside of its transaction (requests that wait for an answer need
+        that).
+        callback: called with the receipt when the message is durable; not possible within an agent.
+        """
+        if key_serializer or value_serializer:
+            key = self._encode_as(key, self.key_type, key_serializer)
+            value = self._encode_as(value, self.value_type, value_serializer)
+        message = self.outgoing(key, value, partition=partition, timestamp=timestamp, headers=headers)
+        lane = CURRENT_LANE.get()
+        if lane is not None and not force:
+            lane.send(message)
+            return StagedReceipt(message)
+        receipt = await self.app.sender.send(message)
+        if callback is not None:
+            receipt.add_done_callback(callback)
+        return receipt
+
+    def _encode_as(self, data: Any, type_: Any, serializer: str | None) -> Any:
+        if serializer is None or data is None or isinstance(data, bytes):
+            return data
+        return codec_for(type_, serializer).encode(data)
+
+    def send_soon(self, *, key: Any = None, value: Any = None, **options: Any) -> StagedReceipt:
+        """Stage a message from plain (not async) code of an agent.
+
+        Raises: ConfigurationError outside of agents.
+        """
+        lane = CURRENT_LANE.get()
+        if lane is None:
+            raise ConfigurationError("send_soon works within an agent only", hint="write: await topic.send(...)")
+        message = self.outgoing(key, value, **options)
+        lane.send(message)
+        return StagedReceipt(message)
+
+    def derive(self, **changes: Any) -> Topic[Any, Any]:
+        """Return a topic like this one with other types, serializers or names."""
+        names = tuple(changes.pop("topics", self.topics))
+        settings = {
+            "key_type": self.key_type,
+            "value_type": self.value_type,
+            "key_serializer": self.key_serializer,
+            "value_serializer": self.value_serializer,
+            "options": self.options,
+        }
+        return Topic(self.app, names, **(settings | changes))
+
+    async def declare(self) -> None:
+        """Create the topic, or check the one that exists."""
+        await self.app.open_log()
+        await self.app.log_connection.declare(self.specs())
+
+    maybe_declare = declare
+
+    def __str__(self) -> str:
+        return ",".join(self.topics)
+
+    def __repr__(self) -> str:
+        return f"<Topic: {self}>"

@@ -1,0 +1,198 @@
+"""The write-back cache: partition n of one table as the tasks see it.
+
+Below it lies the store, which holds committed values only. Above it, each lane keeps the writes of its unfinished event
+to itself (`pelton.stream.lane`) and merges them here when the event is done. So everything in this cache belongs to
+complete events (invariant I1), and what a commit takes away is exactly what became durable.
+
+Keys and values are bytes. A value that a task gets is decoded from them anew each time: nobody can change a value of
+the table by holding on to an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import merge as merge_sorted
+
+from pelton.state.contract import Store, TableWrites
+from pelton.window import window_key_prefix, window_start_of
+
+__all__ = ["CacheStatistics", "TableCache"]
+
+#: Told apart from None, which is a deleted key.
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatistics:
+    """What a cache holds now.
+
+    entries: keys held in memory; dirty: those not yet taken by a commit; nbytes: about the memory they take.
+    late_writes: writes to windows that had expired already, since the cache was made.
+    """
+
+    entries: int
+    dirty: int
+    nbytes: int
+    late_writes: int
+
+
+class TableCache:
+    """Reads through to the store; collects writes until a commit takes them.
+
+    window_size_ms, retention_ms: for a windowed table, whose keys begin with the window's start
+        (`pelton.window.window_key_prefix`): a window is gone once the latest window seen starts retention_ms or more
+        after its end. Both None for a plain table, or one that keeps its windows for ever.
+    """
+
+    __slots__ = (
+        "_dirty",
+        "_expired_to",
+        "_in_flight",
+        "_latest",
+        "_nbytes",
+        "_retention_ms",
+        "_size_ms",
+        "_store",
+        "horizon",
+        "late_writes",
+        "position",
+        "table",
+        "values",
+    )
+
+    def __init__(
+        self,
+        table: str,
+        store: Store,
+        *,
+        window_size_ms: int | None = None,
+        retention_ms: int | None = None,
+    ) -> None:
+        self.table = table
+        self.values: dict[bytes, bytes | None] = {}
+        self.position = store.position(table)
+        self.late_writes = 0
+        #: Keys below it belong to expired windows; b"" when nothing expires.
+        self.horizon = b""
+        self._store = store
+        self._dirty: dict[bytes, bytes | None] = {}
+        self._in_flight: dict[bytes, bytes | None] = {}
+        self._size_ms = window_size_ms
+        self._retention_ms = retention_ms
+        self._nbytes = 0
+        self._latest = b""
+        self._expired_to = b""
+        if self._expires:
+            self._see(store.last_key(table) or b"")
+            self._expired_to = self.horizon
+
+    @property
+    def _expires(self) -> bool:
+        return self._size_ms is not None and self._retention_ms is not None
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value that complete events left under a key; None when there is none."""
+        value = self.values.get(key, _MISSING)
+        if value is _MISSING:
+            found = None if key < self.horizon else self._store.get(self.table, key)
+            self.values[key] = found
+            self._nbytes += 160 + len(key) + (len(found) if found else 0)
+            return found
+        return value  # type: ignore[return-value]
+
+    def merge(self, writes: Mapping[bytes, bytes | None]) -> None:
+        """Take over the writes of an event that is complete."""
+        if self._expires:
+            writes = self._without_late(writes)
+        self.values.update(writes)
+        self._dirty.update(writes)
+
+    def _without_late(self, writes: Mapping[bytes, bytes | None]) -> Mapping[bytes, bytes | None]:
+        """Move the stream time on, and leave out writes to windows that it has left behind."""
+        latest = max(writes, default=b"")
+        if latest > self._latest:
+            self._see(latest)
+        if min(writes, default=b"") >= self.horizon:
+            return writes
+        kept = {key: value for key, value in writes.items() if key >= self.horizon}
+        self.late_writes += len(writes) - len(kept)
+        return kept
+
+    def _see(self, key: bytes) -> None:
+        """Let stream time advance to the window of this key."""
+        if not key or self._size_ms is None or self._retention_ms is None:
+            return
+        self._latest = key
+        self.horizon = window_key_prefix(window_start_of(key) - self._retention_ms - self._size_ms + 1)
+
+    @property
+    def dirty(self) -> int:
+        """How many keys the next commit will take."""
+        return len(self._dirty)
+
+    def take(self) -> dict[bytes, bytes | None]:
+        """Hand over all writes since the last `take`, coalesced to the last value a key, for a commit.
+
+        Windows that expired meanwhile are in it as deletions. Until `committed` or a new cache, at most one take
+        is under way.
+        """
+        self._expire()
+        self._in_flight, self._dirty = self._dirty, {}
+        self._nbytes += sum(map(_entry_size, self._in_flight.items()))
+        return self._in_flight
+
+    def _expire(self) -> None:
+        """Turn every key of an expired window into a deletion, so that the changelog forgets it too."""
+        if self.horizon <= self._expired_to:
+            return
+        stored = (key for key, _ in self._store.scan(self.table, self._expired_to, self.horizon))
+        self._dirty.update(dict.fromkeys(stored))
+        self._dirty.update({key: None for key in self._dirty if key < self.horizon})
+        self.values = {key: value for key, value in self.values.items() if key >= self.horizon}
+        self._expired_to = self.horizon
+
+    def committed(self, position: int | None) -> TableWrites:
+        """Say that what `take` handed over is durable in the changelog up to a position (the next offset).
+
+        Returns: the writes to apply to the store, together with the position.
+        """
+        self.position = position if position is not None else self.position
+        return TableWrites(puts=list(self._in_flight.items()), position=position)
+
+    def stored(self, cache_bytes_max: int) -> None:
+        """Say that the store holds what was committed; forget clean values when memory runs short."""
+        self._in_flight = {}
+        if self._nbytes > cache_bytes_max:
+            self.values = dict(self._dirty)
+            self._nbytes = sum(map(_entry_size, self.values.items()))
+
+    def invalidate(self, keys: Iterable[bytes]) -> None:
+        """Forget what was read under these keys: the store holds newer values. Own writes stay."""
+        for key in keys:
+            if key not in self._dirty and key not in self._in_flight:
+                self.values.pop(key, None)
+
+    def scan(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) for start <= key < end in order, with the effects of all complete events."""
+        start = max(start, self.horizon)
+        newer = self._in_flight | self._dirty
+        fresh = sorted(k for k in newer if k >= start and (end is None or k < end))
+        stored = ((k, v) for k, v in self._store.scan(self.table, start, end) if k not in newer)
+        for key, value in merge_sorted(stored, ((k, newer[k]) for k in fresh), key=_first):
+            if value is not None:
+                yield key, value
+
+    def statistics(self) -> CacheStatistics:
+        """Return what the cache holds now."""
+        return CacheStatistics(len(self.values), len(self._dirty), self._nbytes, self.late_writes)
+
+
+def _first(item: tuple[bytes, bytes | None]) -> bytes:
+    return item[0]
+
+
+def _entry_size(item: tuple[bytes, bytes | None]) -> int:
+    key, value = item
+    # 160: two bytes objects' headers and a dict slot, as sys.getsizeof counts them on CPython 3.11.
+    return 160 + len(key) + (len(value) if value else 0)
