@@ -1,19 +1,25 @@
-"""Stream processing for Python: Faust's programming model on an exactly-once, batch-first engine."""
+"""Stream processing for Python: Faust's programming model on an exactly-once, batch-first engine.
 
-from faust import Record
-from faust.cli import argument, option
-from faust.cli.base import AppCommand
-from faust.web import Request, Response, View
+The public names are loaded when they are first used, so that a program that needs one part of pelton (a log, a
+window) does not pay for the import of the whole Faust shell.
+"""
 
-from pelton.batch import TopicPartition
-from pelton.errors import PeltonError, UnavailableError
-from pelton.shell.agent import Agent
-from pelton.shell.app import App, current_event
-from pelton.shell.channel import Channel
-from pelton.shell.table import SetTable, Table, WindowedTable, WindowSet
-from pelton.shell.topic import Topic
-from pelton.stream.event import Event
-from pelton.stream.stream import Batch, Stream
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faust import Record
+    from faust.cli import argument, option
+    from faust.cli.base import AppCommand
+
+    from pelton.errors import PeltonError
+    from pelton.shell.agent import Agent
+    from pelton.shell.app import App, current_event
+    from pelton.shell.channel import Channel
+    from pelton.shell.table import SetTable, Table, WindowedTable, WindowSet
+    from pelton.shell.topic import Topic
+    from pelton.stream.event import Event
+    from pelton.stream.stream import Batch, Stream
 
 __all__ = [
     "Agent",
@@ -24,15 +30,10 @@ __all__ = [
     "Event",
     "PeltonError",
     "Record",
-    "Request",
-    "Response",
     "SetTable",
     "Stream",
     "Table",
     "Topic",
-    "TopicPartition",
-    "UnavailableError",
-    "View",
     "WindowSet",
     "WindowedTable",
     "argument",
@@ -41,3 +42,32 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Agent": "pelton.shell.agent",
+    "App": "pelton.shell.app",
+    "AppCommand": "faust.cli.base",
+    "Batch": "pelton.stream.stream",
+    "Channel": "pelton.shell.channel",
+    "Event": "pelton.stream.event",
+    "PeltonError": "pelton.errors",
+    "Record": "faust",
+    "SetTable": "pelton.shell.table",
+    "Stream": "pelton.stream.stream",
+    "Table": "pelton.shell.table",
+    "Topic": "pelton.shell.topic",
+    "WindowSet": "pelton.shell.table",
+    "WindowedTable": "pelton.shell.table",
+    "argument": "faust.cli",
+    "current_event": "pelton.shell.app",
+    "option": "faust.cli",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pelton' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(home), name)
+    return found
