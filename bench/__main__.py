@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import faust_environment, machine, report
@@ -23,7 +24,7 @@ from bench.worker import WorkerFailed
 
 PROJECT = Path(__file__).parent.parent
 SYSTEMS = ("pelton-sqlite", "pelton-kafka", "faust")
-NOTES = """
+NOTES = """\
 One worker process each. Broker, harness and worker share the machine's cores; the broker's CPU is not counted.
 Records/s and CPU run from the first commit seen to the last; wall s from process start. Stock Faust gets fewer
 records, because a million takes it minutes. "machine loops/s" is the machine's own speed just before each run:
@@ -49,6 +50,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--profile", type=Path, help="take pelton's profile into this directory; its figures are worth nothing then"
     )
+    parser.add_argument("--docs", action="store_true", help="write the figures into docs/benchmarks.md")
     parser.add_argument("--results", type=Path, default=PROJECT / "bench" / "results", help="where results go")
     return parser.parse_args(arguments)
 
@@ -149,6 +151,15 @@ class Harness:
                 await log.delete_topics(run.topics)
 
 
+def figures(throughputs: Sequence[Throughput], latencies: Sequence[Latency]) -> str:
+    """Return all that the run measured, in Markdown: machine, tables, ratios, and how to read them."""
+    today = datetime.now(tz=UTC).date().isoformat()
+    parts = [f"{today}: {machine.describe()}.", report.throughput_table(throughputs)]
+    parts += ["\n".join(report.ratios(throughputs))] if report.ratios(throughputs) else []
+    parts += [report.latency_table(latencies)] if latencies else []
+    return "\n\n".join([*parts, NOTES])
+
+
 def main() -> int:
     """Run the benchmark; return 0 when every system's output was right."""
     # A million records are live objects that no cycle holds: collecting again and again would only disturb the worker.
@@ -159,11 +170,11 @@ def main() -> int:
         throughputs, latencies = asyncio.run(Harness(choice, directory, Progress()).run())
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    print(f"\n{machine.describe()}\n\n{report.throughput_table(throughputs)}\n")
-    print("\n".join([*report.ratios(throughputs), NOTES]))
-    if latencies:
-        print(f"\n{report.latency_table(latencies)}")
+    text = figures(throughputs, latencies)
+    print(f"\n{text}")
     report.write_json(report.as_json(throughputs), choice.results / "latest.json")
+    if choice.docs:
+        report.insert_figures(text, PROJECT / "docs" / "benchmarks.md")
     return 0 if all(not result.faults for result in throughputs) else 1
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from bench.latency import Latency
 from bench.throughput import Throughput
 
-__all__ = ["as_json", "latency_table", "ratios", "throughput_table", "write_json"]
+__all__ = ["as_json", "insert_figures", "latency_table", "ratios", "throughput_table", "write_json"]
+
+FIGURES_BEGIN = "<!-- figures -->"
+FIGURES_END = "<!-- /figures -->"
 
 
 def throughput_table(results: Sequence[Throughput]) -> str:
@@ -66,7 +69,7 @@ def ratios(results: Sequence[Throughput]) -> list[str]:
         return []
     baseline = measured[-1]
     return [
-        f"{other.system.label}: {other.records_per_s / baseline.records_per_s:,.1f} times the records/s of "
+        f"- {other.system.label}: {other.records_per_s / baseline.records_per_s:,.1f} times the records/s of "
         f"{baseline.system.label}, at 1/{baseline.cpu_s_per_million / other.cpu_s_per_million:,.1f} of the CPU a record"
         for other in measured[:-1]
     ]
@@ -92,6 +95,18 @@ def write_json(rows: Sequence[object], path: Path) -> None:
     """Write rows, one a line, so that a diff of two results is readable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n]\n")
+
+
+def insert_figures(text: str, page: Path) -> None:
+    """Replace what stands between the two figures marks of a page.
+
+    Raises: ValueError when the page does not have both marks.
+    """
+    before, opened, rest = page.read_text().partition(FIGURES_BEGIN)
+    _, closed, after = rest.partition(FIGURES_END)
+    if not (opened and closed):
+        raise ValueError(f"{page} lacks {FIGURES_BEGIN} or {FIGURES_END}")
+    page.write_text(f"{before}{FIGURES_BEGIN}\n{text.strip()}\n{FIGURES_END}{after}")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from bench.latency import Timeline, percentile
 from bench.progress import Progress
-from bench.report import as_json, ratios, throughput_table
+from bench.report import as_json, insert_figures, ratios, throughput_table
 from bench.systems import pelton, stock_faust
 from bench.throughput import BATCH_RECORDS, Sample, Throughput, failed, outgoing, speed
 from bench.w1 import Totals, Workload, records
@@ -69,6 +69,21 @@ def test_ratios_compare_with_the_last_system_that_ran() -> None:
 
 def test_the_table_names_the_fault_of_a_wrong_run() -> None:
     assert "NO: it broke" in throughput_table([failed(FAST.system, 10, "it broke")])
+
+
+def test_figures_replace_only_what_stands_between_their_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
+    insert_figures("new", page)
+    assert page.read_text() == "before\n<!-- figures -->\nnew\n<!-- /figures -->\nafter\n"
+
+
+def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\nafter\n")
+    with pytest.raises(ValueError, match="lacks"):
+        insert_figures("new", page)
+    assert page.read_text() == "before\nafter\n"
 
 
 def test_each_system_reads_its_own_changelog() -> None:
