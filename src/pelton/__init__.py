@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from faust import Record
     from faust.cli import argument, option
     from faust.cli.base import AppCommand
+    from faust.web import Request, Response, View
 
-    from pelton.errors import PeltonError
+    from pelton.batch import TopicPartition
+    from pelton.errors import PeltonError, UnavailableError
     from pelton.shell.agent import Agent
     from pelton.shell.app import App, current_event
     from pelton.shell.channel import Channel
@@ -30,10 +32,15 @@ __all__ = [
     "Event",
     "PeltonError",
     "Record",
+    "Request",
+    "Response",
     "SetTable",
     "Stream",
     "Table",
     "Topic",
+    "TopicPartition",
+    "UnavailableError",
+    "View",
     "WindowSet",
     "WindowedTable",
     "argument",
@@ -52,10 +59,15 @@ _HOMES = {
     "Event": "pelton.stream.event",
     "PeltonError": "pelton.errors",
     "Record": "faust",
+    "Request": "faust.web",
+    "Response": "faust.web",
     "SetTable": "pelton.shell.table",
     "Stream": "pelton.stream.stream",
     "Table": "pelton.shell.table",
     "Topic": "pelton.shell.topic",
+    "TopicPartition": "pelton.batch",
+    "UnavailableError": "pelton.errors",
+    "View": "faust.web",
     "WindowSet": "pelton.shell.table",
     "WindowedTable": "pelton.shell.table",
     "argument": "faust.cli",
