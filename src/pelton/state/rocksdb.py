@@ -49,6 +49,9 @@ TABLE_PREFIX = "table:"
 #: sorts all those in the memtable: 1 ms when it holds 400, 10 ms at 700, against 2 µs for a key deleted by itself.
 RANGE_KEYS_MAX = 50_000
 
+#: A scan under way.
+Scan = Generator[tuple[bytes, bytes], None, None]
+
 STALL_RETRY_S = 0.005
 STALL_TIMEOUT_S = 30.0
 
@@ -77,12 +80,21 @@ class RocksStore:
         self._write_options = _write_options()
         self._families: dict[str, Rdict] = {}
         self._handles: dict[str, ColumnFamily] = {}
-        self._scans: weakref.WeakSet[Generator[tuple[bytes, bytes]]] = weakref.WeakSet()
+        self._scans: weakref.WeakSet[Scan] = weakref.WeakSet()
         self._writing = threading.Lock()
         self._writes = 0
         self._stalls = 0
         self._closed = False
-        self._db = self._open(set(tables))
+        names = _existing_tables(path, options) | set(tables)
+        self._db = self._open(names)
+        try:
+            self._check_format()
+            for table in names:
+                self._attach(table)
+        except Exception:
+            # The error's traceback would keep the database, and its lock, for as long as somebody handles it.
+            self.close()
+            raise
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Return the value of a key, or None. Raises: StateCorruptedError, UnavailableError."""
@@ -106,17 +118,20 @@ class RocksStore:
         The snapshot is taken by this call, not by the first step. Closing the store ends the scan.
         """
         try:
-            items = self._items(table, start, end)
+            items = self._families[table].items(from_key=start, read_opt=_bounded(end))
         except Exception as error:
             raise self._explain(error, table) from error
-        scan = self._steps(table, items)
+        scan = self._steps(table, cast("Iterator[tuple[bytes, bytes]]", items), start, end)
         self._scans.add(scan)
         return scan
 
     def last_key(self, table: str) -> bytes | None:
         """Return the greatest key of a table, or None when it is empty."""
         try:
-            return next(self._keys(table, backwards=True), None)
+            last = self._families[table].iter()
+            last.seek_to_last()
+            last.status()
+            return cast("bytes", last.key()) if last.valid() else None
         except Exception as error:
             raise self._explain(error, table) from error
 
@@ -151,7 +166,7 @@ class RocksStore:
                 del self._handles[table]
                 self._db.drop_column_family(TABLE_PREFIX + table)
                 self._db.create_column_family(TABLE_PREFIX + table, self._options).close()
-                self._attach(self._db, table)
+                self._attach(table)
             except Exception as error:
                 raise self._explain(error, table) from error
 
@@ -162,7 +177,7 @@ class RocksStore:
     def close(self) -> None:
         """Let go of the files and the lock; waits for a `write` under way. Idempotent.
 
-        Nothing is flushed: what the memtables hold is in the write-ahead log.
+        rocksdict flushes the memtables here, so the next `open` has little log to replay.
         """
         with self._writing:
             if self._closed:
@@ -192,23 +207,20 @@ class RocksStore:
         )
 
     def _open(self, tables: set[str]) -> Rdict:
-        existing = _existing_families(self.path, self._options)
-        tables |= {name.removeprefix(TABLE_PREFIX) for name in existing if name.startswith(TABLE_PREFIX)}
         families = {"default": self._options} | {TABLE_PREFIX + table: self._options for table in sorted(tables)}
         self.path.mkdir(parents=True, exist_ok=True)
-        db = Rdict(str(self.path), self._options, families)
-        for table in tables:
-            self._attach(db, table)
-        found = db.get(FORMAT_KEY)
-        if found is None:
-            db.put(FORMAT_KEY, FORMAT)
-        elif found != FORMAT:
-            raise StateCorruptedError(f"store {self.path}: expected format {FORMAT.decode()}, found {found!r}")
-        return db
+        return Rdict(str(self.path), self._options, families)
 
-    def _attach(self, db: Rdict, table: str) -> None:
-        self._families[table] = db.get_column_family(TABLE_PREFIX + table)
-        self._handles[table] = db.get_column_family_handle(TABLE_PREFIX + table)
+    def _check_format(self) -> None:
+        found = self._db.get(FORMAT_KEY)
+        if found is None:
+            self._db.put(FORMAT_KEY, FORMAT)
+        elif found != FORMAT:
+            raise StateCorruptedError(f"store {self.path}: expected format {FORMAT.decode()}, found {found.decode()}")
+
+    def _attach(self, table: str) -> None:
+        self._families[table] = self._db.get_column_family(TABLE_PREFIX + table)
+        self._handles[table] = self._db.get_column_family_handle(TABLE_PREFIX + table)
 
     def _family(self, table: str) -> Rdict:
         try:
@@ -247,7 +259,7 @@ class RocksStore:
     def _delete_range(self, batch: WriteBatch, table: str, start: bytes, end: bytes) -> None:
         if start >= end:
             return
-        keys = list(islice(self._keys(table, start, end), RANGE_KEYS_MAX))
+        keys = [key for key, _ in islice(self.scan(table, start, end), RANGE_KEYS_MAX)]
         if len(keys) < RANGE_KEYS_MAX:
             for key in keys:
                 del batch[key]
@@ -258,26 +270,28 @@ class RocksStore:
         """Delete the position and every key in one step: a crash half-way must not leave values without a position."""
         batch = WriteBatch(raw_mode=True)
         del batch[POSITION_PREFIX + table.encode()]
-        last = next(self._keys(table, backwards=True), None)
+        last = self.last_key(table)
         if last is not None:
             batch.delete_range(b"", last + b"\0", self._handles[table])
-        self._db.write(batch, self._write_options)
+        self._db.write(batch)
 
-    def _keys(
-        self, table: str, start: bytes | None = None, end: bytes | None = None, *, backwards: bool = False
-    ) -> Iterator[bytes]:
-        keys = self._families[table].keys(backwards=backwards, from_key=start, read_opt=_bounded(end))
-        return cast("Iterator[bytes]", keys)
-
-    def _items(self, table: str, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        items = self._families[table].items(from_key=start, read_opt=_bounded(end))
-        return cast("Iterator[tuple[bytes, bytes]]", items)
-
-    def _steps(self, table: str, items: Iterator[tuple[bytes, bytes]]) -> Generator[tuple[bytes, bytes]]:
+    def _steps(self, table: str, items: Iterator[tuple[bytes, bytes]], start: bytes, end: bytes | None) -> Scan:
+        key = start
         try:
-            yield from items
+            for item in items:
+                key = item[0]
+                yield item
+            self._check_end(table, key, end)
         except Exception as error:
             raise self._explain(error, table) from error
+
+    def _check_end(self, table: str, key: bytes, end: bytes | None) -> None:
+        """Make sure that a scan stopped at its end: rocksdict's iterators stop without a word at a damaged block."""
+        step = self._families[table].iter(_bounded(end))
+        step.seek(key)
+        if step.valid():
+            step.next()
+        step.status()
 
     def _explain(self, error: Exception, table: str | None = None) -> PeltonError:
         if table is not None and table not in self._families:
@@ -353,13 +367,14 @@ def _partition(path: Path) -> int:
     return int(path.name.partition(".")[0])
 
 
-def _existing_families(path: Path, options: Options) -> list[str]:
+def _existing_tables(path: Path, options: Options) -> set[str]:
     if (path / "CURRENT").exists():
-        return Rdict.list_cf(str(path), options)
+        families = Rdict.list_cf(str(path), options)
+        return {name.removeprefix(TABLE_PREFIX) for name in families if name.startswith(TABLE_PREFIX)}
     if path.is_dir() and any(file.suffix in {".log", ".sst"} for file in path.iterdir()):
         # RocksDB would make a new database here and replay the old log into it: a tail without what came before.
         raise StateCorruptedError(f"store {path}: CURRENT is missing beside data files")
-    return []
+    return set()
 
 
 def _bounded(end: bytes | None) -> ReadOptions | None:
