@@ -82,7 +82,14 @@ def _judge(expected: Expected, tx: Transaction) -> None:
 
 
 def _add(windows: dict[Address, dict[str, Any]], address: Address, tx: Transaction) -> None:
-    blank = {"count": 0, "total": 0.0, "countries": [], "merchants": [], "tiny": 0, "tiny_merchants": []}
+    blank: dict[str, Any] = {
+        "count": 0,
+        "total": 0.0,
+        "countries": [],
+        "merchants": [],
+        "tiny": 0,
+        "tiny_merchants": [],
+    }
     window = windows.setdefault(address, blank)
     window["count"] += 1
     window["total"] = round(window["total"] + tx.amount, 2)
@@ -96,6 +103,10 @@ def _add(windows: dict[Address, dict[str, Any]], address: Address, tx: Transacti
 def _note(names: list[str], name: str) -> None:
     if name not in names and len(names) < 32:
         names.append(name)
+
+
+def _blank_window() -> dict[str, Any]:
+    return {"count": 0, "total": 0.0, "countries": [], "merchants": [], "tiny": 0, "tiny_merchants": []}
 
 
 def _blank_profile() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import msgspec
 
@@ -34,6 +33,12 @@ class Rejected(Exception):
         self.index = index
         self.line = line
 
+    @property
+    def where(self) -> dict[str, str | int]:
+        """What is known of field, index and line."""
+        named: dict[str, str | int | None] = {"field": self.field, "index": self.index, "line": self.line}
+        return {name: value for name, value in named.items() if value is not None}
+
 
 def parse_json(body: bytes) -> list[Transaction]:
     """Return the transactions of a JSON object or array. Raises: Rejected."""
@@ -56,18 +61,9 @@ def parse_lines(body: bytes) -> list[Transaction]:
     return found
 
 
-class _Fault(NamedTuple):
-    field: str | None
-    index: int | None
-
-
 def _rejected(error: msgspec.DecodeError, *, line: int | None = None) -> Rejected:
-    fault = _fault(str(error))
-    return Rejected(str(error), field=fault.field, index=fault.index, line=line)
-
-
-def _fault(message: str) -> _Fault:
+    message = str(error)
     path, missing = _PATH.search(message), _MISSING.search(message)
     index = path["index"] if path else None
     field = missing["field"] if missing else path["field"] if path else None
-    return _Fault(field, int(index) if index else None)
+    return Rejected(message, field=field, index=int(index) if index else None, line=line)

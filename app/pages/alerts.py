@@ -5,13 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from itertools import islice
 
-import msgspec
-
 from app.agents import latest_alerts
 from app.bank import app
+from app.pages.answers import answer, refusal
 from app.tables import ALERTS_KEPT
-from app.view import Elsewhere, alerts_of
-from pelton import Request, Response, View
+from app.view import alerts_of
+from pelton import Request, Response, UnavailableError, View
 
 __all__ = ["alerts_page"]
 
@@ -21,14 +20,22 @@ LIMIT_MAX = 100
 @app.page("/alerts", name="alerts")
 async def alerts_page(self: View, request: Request) -> Response:
     """Answer with alerts, newest first; 400 for a bad limit, 503 when another worker holds the account."""
-    account, limit = request.query.get("account"), request.query.get("limit", str(ALERTS_KEPT))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= LIMIT_MAX:
-        return self.error(HTTPStatus.BAD_REQUEST, f"expected 1 to {LIMIT_MAX}, got {limit[:32]!r}", field="limit")
+    account, wanted = request.query.get("account"), request.query.get("limit", str(ALERTS_KEPT))
+    limit = _limit(wanted)
+    if limit is None:
+        return refusal(HTTPStatus.BAD_REQUEST, f"expected 1 to {LIMIT_MAX}, got {wanted[:32]!r}", field="limit")
     if not account:
-        latest = list(islice(latest_alerts, int(limit)))
-        return self.json({"scope": "what this worker saw since it started", "alerts": msgspec.to_builtins(latest)})
+        latest = list(islice(latest_alerts, limit))
+        return answer({"scope": "what this worker saw since it started", "alerts": latest})
     try:
-        found = alerts_of(account)[: int(limit)]
-    except Elsewhere as error:
-        return self.error(HTTPStatus.SERVICE_UNAVAILABLE, str(error), worker=error.worker)
-    return self.json({"scope": f"account {account}", "alerts": msgspec.to_builtins(found)})
+        return answer({"scope": f"account {account}", "alerts": alerts_of(account)[:limit]})
+    except UnavailableError as error:
+        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
+
+
+def _limit(wanted: str) -> int | None:
+    """Return the number of alerts asked for, or None when it is none that we give."""
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) <= 9):
+        return None
+    limit = int(wanted)
+    return limit if 1 <= limit <= LIMIT_MAX else None

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp.web import HTTPRequestEntityTooLarge
 
 from app.bank import BODY_BYTES_MAX, app, transactions
+from app.models import Transaction
+from app.pages.answers import answer, refusal
 from app.submission import Rejected, parse_json, parse_lines
 from pelton import Request, Response, UnavailableError, View
 
@@ -24,20 +27,26 @@ NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl"}
 class Transactions(View):
     """Takes transactions as a JSON object, a JSON array or NDJSON (by content type)."""
 
-    async def post(self, request: Request) -> Response:
+    async def post(self, request: Request, **_: Any) -> Response:
         """Answer 202 with the ids, 400 naming the field, 413 or 503."""
         try:
-            body = await request.read()
-            parse = parse_lines if request.content_type in NDJSON else parse_json
-            accepted = parse(body)
+            accepted = _parse(request.headers.get("Content-Type", ""), await request.read())
+            await _send(accepted)
         except HTTPRequestEntityTooLarge:
-            return self.error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large", bytes_max=BODY_BYTES_MAX)
+            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large", bytes_max=BODY_BYTES_MAX)
         except Rejected as error:
-            where = {"field": error.field, "index": error.index, "line": error.line}
-            known = {name: value for name, value in where.items() if value is not None}
-            return self.error(HTTPStatus.BAD_REQUEST, error.message, **known)
-        try:
-            await asyncio.gather(*[await transactions.send(key=tx.account, value=tx) for tx in accepted])
+            return refusal(HTTPStatus.BAD_REQUEST, error.message, **error.where)
         except UnavailableError as error:
-            return self.error(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "1"})
-        return self.json({"accepted": len(accepted), "ids": [tx.id for tx in accepted]}, status=HTTPStatus.ACCEPTED)
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
+        return answer({"accepted": len(accepted), "ids": [tx.id for tx in accepted]}, HTTPStatus.ACCEPTED)
+
+
+def _parse(content_type: str, body: bytes) -> list[Transaction]:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return parse_lines(body) if media_type in NDJSON else parse_json(body)
+
+
+async def _send(accepted: list[Transaction]) -> None:
+    """Send transactions, and return when all are durable."""
+    receipts = [await transactions.send(key=tx.account, value=tx) for tx in accepted]
+    await asyncio.gather(*receipts)

@@ -109,8 +109,8 @@ def _honest(plan: Plan, rng: Random, arrival: float) -> Draft:
         return Draft(arrival, scene, Visit(rng.choice(holder.online_shops), "online"), amount)
     if kind > 0.96:
         return Draft(arrival, scene, Visit(_CASH_MACHINE, "atm"), rng.choice((20.0, 50.0, 50.0, 100.0)))
-    channel = "chip" if amount > 50 else "contactless"
-    return Draft(arrival, scene, Visit(rng.choice(holder.shops), channel), amount)
+    visit = Visit(rng.choice(holder.shops), "chip" if amount > 50 else "contactless")
+    return Draft(arrival, scene, visit, amount)
 
 
 def _finished(plan: Plan, rng: Random, sequence: int, draft: Draft) -> Labelled:

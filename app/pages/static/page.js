@@ -111,7 +111,7 @@ function chart(windows) {
 async function refreshAccount() {
   const account = shownAccount;
   try {
-    const answer = await fetch(`/api/accounts/${encodeURIComponent(account)}`, { signal: AbortSignal.timeout(STALE_MS) });
+    const answer = await fetch(`/api/account?id=${encodeURIComponent(account)}`, { signal: AbortSignal.timeout(STALE_MS) });
     const found = await answer.json();
     if (account !== shownAccount) return;
     byId("found").replaceChildren(...(answer.ok ? accountParts(found) : [element("p", "", found.error)]));
