@@ -82,15 +82,7 @@ def _judge(expected: Expected, tx: Transaction) -> None:
 
 
 def _add(windows: dict[Address, dict[str, Any]], address: Address, tx: Transaction) -> None:
-    blank: dict[str, Any] = {
-        "count": 0,
-        "total": 0.0,
-        "countries": [],
-        "merchants": [],
-        "tiny": 0,
-        "tiny_merchants": [],
-    }
-    window = windows.setdefault(address, blank)
+    window = windows.setdefault(address, _blank_window())
     window["count"] += 1
     window["total"] = round(window["total"] + tx.amount, 2)
     _note(window["countries"], tx.country)

@@ -1,0 +1,117 @@
+"""The bank as a process on the embedded log, against the oracle."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from pelton.log.sqlite import SqliteLog
+
+from app.oracle import replay
+from app.simulation import Plan, block
+from pelton.clock import SystemClock
+from pelton.log.contract import Log
+from tests.app.bank_process import Bank, as_alerts, as_transactions, read_topic
+from tests.app.payments import payment
+
+pytestmark = pytest.mark.timeout(180)
+ACCOUNTS = "100"
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[Bank]:
+    bank = Bank(tmp_path)
+    yield bank
+    if bank.worker is not None:
+        bank.stop(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def opened(bank: Bank) -> AsyncIterator[Log]:
+    log = SqliteLog(bank.broker, clock=SystemClock())
+    await log.open()
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def simulate(bank: Bank, count: int) -> None:
+    bank.command("simulate", "--rate", "0", "--accounts", ACCOUNTS, "--seed", "7", "--count", str(count))
+
+
+async def test_alerts_equal_the_oracle_over_restarts_and_a_crash(bank: Bank) -> None:
+    bank.start()
+    simulate(bank, 1_500)
+    await bank.until_idle(1_500)
+    assert bank.stop() == 0
+
+    simulate(bank, 1_500)
+    bank.start()
+    await bank.until(lambda overview: overview["committed_records"] > 100)
+    bank.stop(signal.SIGKILL)
+    simulate(bank, 1_000)
+    bank.start()
+    await bank.until(lambda overview: overview["partitions"] == 4 and not any(overview["lag"].values()))
+    assert bank.stop() == 0
+
+    async with opened(bank) as log:
+        payments = as_transactions(await read_topic(log, "transactions"))
+        alerts = as_alerts(await read_topic(log, "alerts"))
+    plan = Plan(seed=7, accounts=int(ACCOUNTS))
+    sent = [labelled.transaction.id for number in range(4) for labelled in block(plan, number)]
+    assert sorted(tx.id for partition in payments for tx in partition) == sorted(sent[:4_000])
+    expected = replay(payments)
+    assert len(expected.alerts) > 20
+    assert [msgspec.json.encode(alert) for alert in alerts] == [msgspec.json.encode(alert) for alert in expected.alerts]
+
+
+async def test_ways_in_and_out(bank: Bank) -> None:
+    bank.start()
+    await bank.until(lambda overview: overview["partitions"] == 4)
+    spree = [payment(id=f"t{number}", ts=1_767_571_200.0 + number) for number in range(6)]
+    lines = b"\n".join(msgspec.json.encode(tx) for tx in spree)
+    assert await bank.post("/transactions", lines, "application/x-ndjson") == (
+        202,
+        {"accepted": 6, "ids": ["t0", "t1", "t2", "t3", "t4", "t5"]},
+    )
+    await bank.until(lambda overview: len(overview["alerts"]) == 1)
+
+    status, answer = await bank.get("/alerts?account=acc-1&limit=5")
+    assert status == 200
+    assert [alert["id"] for alert in answer["alerts"]] == ["velocity:t4"]
+    assert answer["alerts"][0]["evidence"]["total"] == 100.0
+
+    status, account = await bank.get("/api/account?id=acc-1")
+    assert (status, account["payments"], account["countries"]) == (200, 6, ["DE"])
+    assert account["windows"] == [{"start": 1_767_571_200.0, "count": 6, "total": 120.0}]
+    assert (await bank.get("/api/account?id=nobody"))[0] == 404
+
+
+async def test_refusals(bank: Bank) -> None:
+    bank.start()
+    await bank.until(lambda overview: overview["partitions"] == 4)
+    status, answer = await bank.post("/transactions", msgspec.json.encode(payment()).replace(b"20.0", b"-1"))
+    assert (status, answer["field"]) == (400, "amount")
+    status, answer = await bank.post("/transactions", b"{}\n", "application/x-ndjson; charset=utf-8")
+    assert (status, answer["field"], answer["line"]) == (400, "id", 1)
+    status, answer = await bank.post("/transactions", b" " * (1024 * 1024 + 1))
+    assert (status, answer["bytes_max"]) == (413, 1024 * 1024)
+    for limit in ("0", "101", "many", "-1", "٣"):
+        assert (await bank.get(f"/alerts?limit={limit}"))[0] == 400
+    assert (await bank.get("/alerts"))[1]["alerts"] == []
+
+
+async def test_evaluate_prints_precision_and_recall(bank: Bank) -> None:
+    bank.start()
+    simulate(bank, 3_000)
+    await bank.until_idle(3_000)
+    printed = bank.command("evaluate")
+    assert "3,000 payments" in printed
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if line.endswith("%")}
+    assert set(rows) == {"velocity", "amount", "impossible_travel", "card_testing"}
+    assert rows["card_testing"][-1] == "100.0%"
