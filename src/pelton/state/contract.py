@@ -86,8 +86,8 @@ class StoreFactory(Protocol):
         """Open, or create, the store of one partition number.
 
         Several workers may share `directory`: a store is locked by the process that has it open, so each tries
-        `<partition>`, then `<partition>.1`, `<partition>.2` …, and takes the first that is free. Every copy is right at its
-        own position, and replays the changelog from there.
+        `<partition>`, then `<partition>.1`, `<partition>.2` …, and takes the first that is free. Every copy is right at
+        its own position, and replays the changelog from there.
         Raises: StateCorruptedError when it cannot be read; UnavailableError when the disk is full.
         """
         ...
