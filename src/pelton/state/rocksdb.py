@@ -144,8 +144,8 @@ class RocksStore:
     def write(self, writes: Mapping[str, TableWrites]) -> None:
         """Apply the writes of all tables in one atomic step, or none of them; may run in a thread of its own.
 
-        Costs about 2 µs a key, half of it for sorting. rocksdict keeps the GIL while RocksDB applies the batch, 0.5 µs a
-        key, and reads wait for that. No batch ever waits inside RocksDB (`no_slowdown`), since the whole process would wait with it.
+        Costs about 2 µs a key, half of it for sorting. rocksdict keeps the GIL while RocksDB applies the batch, 0.5 µs
+        a key, and reads wait for that. No batch ever waits inside RocksDB (`no_slowdown`): the whole process would.
         """
         with self._writing:
             deadline = time.monotonic() + STALL_TIMEOUT_S
@@ -248,7 +248,7 @@ class RocksStore:
             batch.set_default_column_family(self._handles[table])
             if changes.delete_range is not None:
                 self._delete_range(batch, table, *changes.delete_range)
-            # Sorted keys enter the memtable in 0.5 µs each, others in 3. The sort is stable: the later of two puts wins.
+            # Sorted keys enter the memtable in 0.5 µs, others in 3. The sort is stable: the later of two puts wins.
             for key, value in sorted(changes.puts, key=_BY_KEY):
                 if value is None:
                     del batch[key]
