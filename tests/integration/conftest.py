@@ -17,5 +17,5 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if running:
         yield running
         return
-    with Cluster(directory=tmp_path_factory.mktemp("kafka"), port=0) as cluster:
+    with Cluster(directory=tmp_path_factory.mktemp("kafka"), port=0, quick_start=True) as cluster:
         yield cluster.bootstrap

@@ -19,7 +19,7 @@ LARGE = b"x" * (5 * 1024 * 1024)
 
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(3, tmp_path / "kafka", port=0, heap_mib=320) as cluster:
+    with Cluster(3, tmp_path / "kafka", port=0, heap_mib=320, quick_start=True) as cluster:
         yield cluster
 
 
@@ -58,7 +58,7 @@ async def test_a_large_record_passes(kafka: str) -> None:
 
 
 async def test_a_record_survives_a_crash_of_the_only_broker(tmp_path: Path) -> None:
-    with Cluster(1, tmp_path, port=0) as cluster:
+    with Cluster(1, tmp_path, port=0, quick_start=True) as cluster:
         await create(cluster.bootstrap, "kept", 1)
         await write(cluster.bootstrap, "kept", b"it")
         cluster.kill(1)
@@ -81,7 +81,7 @@ async def test_the_others_go_on_when_one_of_three_is_killed(three: Cluster) -> N
 
 
 def test_another_process_can_stop_what_this_one_started(tmp_path: Path) -> None:
-    started = Cluster(1, tmp_path, port=0)
+    started = Cluster(1, tmp_path, port=0, quick_start=True)
     started.start()
     Cluster(1, tmp_path, port=0).stop()
-    assert started.running() == {}
+    wait_until(lambda: started.running() == {})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,8 @@ JARS = Path(".kafka/jars")
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.05
+# Only the quick compiler: 4.7 s of CPU instead of 9 from start to stop.
+QUICK_START = ("-XX:TieredStopAtLevel=1",)
 
 LOG4J = """\
 rootLogger.level = INFO
@@ -42,6 +45,7 @@ class Cluster:
     port: of the first broker, the others follow; 0 takes free ports. Kept in the directory for the next start.
     jars: where Kafka's jars are kept, shared by all clusters.
     heap_mib: of each broker.
+    quick_start: let the JVM optimise less, which halves the CPU time of a start and slows down what follows.
     properties: broker settings that override those of `broker_properties`.
     progress: is told what is being waited for.
     """
@@ -54,6 +58,7 @@ class Cluster:
         *,
         jars: Path | str = JARS,
         heap_mib: int = 512,
+        quick_start: bool = False,
         properties: Mapping[str, object] | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
@@ -61,7 +66,11 @@ class Cluster:
         self._layout = Layout.plan(self.directory, brokers, port)
         self.nodes = self._layout.nodes(self.directory)
         self._jars = Path(jars)
-        self._heap_mib = heap_mib
+        self._jvm_options = (
+            f"-Xmx{heap_mib}m",
+            "-Dlog4j2.configurationFile=log4j2.properties",
+            *(QUICK_START if quick_start else ()),
+        )
         self._properties = dict(properties or {})
         self._progress = progress
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -201,22 +210,31 @@ class Cluster:
                 raise UnavailableError(f"could not format {node.directory}:\n{node.log_tail()}")
 
     def _launch(self, node: Node, java: Path, classpath: str) -> None:
-        process = self._run(node, java, classpath, "kafka.Kafka", "server.properties")
-        (node.directory / "pid").write_text(str(process.pid))
-        self._children[node.id] = process
+        with node.pid_file.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as held:
+                raise ConfigurationError(f"broker {node.id} runs already in {node.directory}") from held
+            # The broker inherits the locked file, which is unlocked when the last process that has it open is gone.
+            process = self._run(node, java, classpath, "kafka.Kafka", "server.properties", inherit=(lock.fileno(),))
+            self._children[node.id] = process
+            lock.truncate(0)
+            lock.write(str(process.pid))
 
-    def _run(self, node: Node, java: Path, classpath: str, main: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _run(
+        self, node: Node, java: Path, classpath: str, main: str, *arguments: str, inherit: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
         """Start one of Kafka's programs in a node's directory; what it prints goes to the node's log."""
-        options = (f"-Xmx{self._heap_mib}m", "-Xshare:auto", "-Dlog4j2.configurationFile=log4j2.properties")
         with node.log.open("ab") as log:
             # A session of its own, so that Ctrl-C reaches us alone and the brokers are stopped in order.
             return subprocess.Popen(  # noqa: S603 - our own java, no shell
-                [str(java), *options, "-cp", classpath, main, *arguments],
+                [str(java), *self._jvm_options, "-cp", classpath, main, *arguments],
                 cwd=node.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=inherit,
             )
 
     def _await_ready(self) -> None:

@@ -51,19 +51,23 @@ class Node:
         """The file that takes what the broker prints."""
         return self.directory / "broker.log"
 
+    @property
+    def pid_file(self) -> Path:
+        """The file that holds the broker's process id, and is locked by that process as long as it lives."""
+        return self.directory / "pid"
+
     def pid(self) -> int | None:
         """Return the process that runs this broker now, whoever started it; None when none does.
 
-        Kafka holds a lock on its data as long as it lives, so that a pid left behind by a crash is never believed.
+        The lock decides, not the number: what a crash left behind is never taken for a process.
         """
-        lock = self.directory / "data" / ".lock"
-        if not lock.exists():
+        if not self.pid_file.exists():
             return None
-        with lock.open("r+b") as file:
+        with self.pid_file.open() as file:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return int((self.directory / "pid").read_text())
+                return int(file.read() or 0) or None
         return None
 
     def log_tail(self) -> str:
@@ -101,6 +105,9 @@ def broker_properties(node: Node, nodes: Sequence[Node]) -> dict[str, object]:
         "group.min.session.timeout.ms": 1000,
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
         "transaction.max.timeout.ms": 900_000,
+        # A killed broker may come back only when the session of its former life is over.
+        "broker.heartbeat.interval.ms": 1000,
+        "broker.session.timeout.ms": 4000,
         "log.retention.check.interval.ms": 2000,
         "log.segment.delete.delay.ms": 1000,
         # A record of 5 MiB must pass, also replicated.
