@@ -6,6 +6,7 @@ KAFKA_BOOTSTRAP=localhost:9092 python bench/log_kafka.py [--records 1000000]
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
@@ -22,6 +23,8 @@ PARTITIONS = 4
 ACCOUNTS = 10_000
 COMMIT_RECORDS = 100_000
 SMALL_COMMITS = 300
+FETCH_BYTES = 16 * 1024 * 1024
+READ_BYTES = 4 * 1024 * 1024
 
 
 def value_of(number: int) -> bytes:
@@ -53,14 +56,17 @@ async def nothing(*_: object) -> None:
 
 
 async def join(log: KafkaLog, topic: str) -> KafkaGroup:
-    """Return a member that owns every partition of a topic."""
+    """Return a member that owns every partition of a topic, all of them paused."""
+
+    async def assigned(partitions: frozenset[TopicPartition], _: frozenset[int]) -> None:
+        group.pause(partitions)
+
     group = await log.join(
         GroupOptions(f"bench-{uuid.uuid4()}", frozenset({topic})),
-        RebalanceListener(revoked=nothing, assigned=nothing, lost=nothing),
+        RebalanceListener(revoked=nothing, assigned=assigned, lost=nothing),
     )
     while len(group.assignment()) < PARTITIONS:
         await group.fetch(bytes_max=1, timeout_s=0.1)
-    group.pause(group.assignment())
     return group
 
 
@@ -89,7 +95,7 @@ async def fetch(log: KafkaLog, topic: str, records: int) -> None:
     group.resume(group.assignment())
     started, cpu_started, seen = time.perf_counter(), time.process_time(), 0
     while seen < records:
-        seen += sum(map(len, await group.fetch(bytes_max=16 << 20, timeout_s=1)))
+        seen += sum(map(len, await group.fetch(bytes_max=FETCH_BYTES, timeout_s=1)))
     report("fetch, one member", records, time.perf_counter() - started, time.process_time() - cpu_started)
     await group.leave()
 
@@ -102,7 +108,7 @@ async def restore(log: KafkaLog, topic: str) -> None:
     for partition in partitions:
         offset = 0
         while offset < ranges[partition].end:
-            batch = await log.read(partition, offset, bytes_max=4 << 20, timeout_s=1)
+            batch = await log.read(partition, offset, bytes_max=READ_BYTES, timeout_s=1)
             offset, seen = batch.next_offset, seen + len(batch)
     report("read, one partition at a time", seen, time.perf_counter() - started, time.process_time() - cpu_started)
 
@@ -116,7 +122,7 @@ async def latency(log: KafkaLog, topic: str, pause_s: float) -> None:
         started = time.perf_counter()
         await group.commit([batch], {TopicPartition(topic, 0): Position(number)})
         taken_ms.append((time.perf_counter() - started) * 1000)
-        await log._cluster.clock.sleep(pause_s)
+        await asyncio.sleep(pause_s)
     p50, p99 = statistics.median(taken_ms), statistics.quantiles(taken_ms, n=100)[98]
     print(f"small transaction, every {pause_s * 1000:.0f} ms{p50:>21.1f} ms p50 {p99:>8.1f} ms p99", flush=True)
     await group.leave()

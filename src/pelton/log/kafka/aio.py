@@ -1,0 +1,226 @@
+# pyright: basic
+# mypy: disable-error-code="import-untyped, misc, no-untyped-call"
+"""Every name of aiokafka that pelton touches, public or not.
+
+aiokafka carries no type information and several of these names are its own business, so the version is pinned
+(aiokafka 0.14.0) and tests/unit/log_kafka/test_aiokafka_names.py fails as soon as one of them changes. What
+aiokafka has no request for yet (KIP-447) is spelled out here in its own vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaConnectionError,
+    KafkaError,
+    NoOffsetForPartitionError,
+)
+from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRange
+from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.transaction import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    InitProducerIdRequest,
+)
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    TaggedFields,
+)
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
+from aiokafka.structs import TopicPartition as KafkaPartition
+
+__all__ = [
+    "AIOKafkaClient",
+    "AbstractPartitionAssignor",
+    "AddOffsetsToTxnRequest",
+    "AddPartitionsToTxnRequest",
+    "ConnectionGroup",
+    "ConsumerProtocolMemberAssignment",
+    "ConsumerProtocolMemberMetadata",
+    "ConsumerRebalanceListener",
+    "CoordinationType",
+    "CreateTopicsRequest",
+    "DefaultRecordBatchBuilder",
+    "DeleteTopicsRequest",
+    "DescribeConfigsRequest",
+    "EndTxnRequest",
+    "FetchError",
+    "FetchRequest",
+    "FetchResult",
+    "Fetcher",
+    "GroupCoordinator",
+    "IncompatibleBrokerVersion",
+    "InitProducerIdRequest",
+    "KafkaConnectionError",
+    "KafkaError",
+    "KafkaOffsetOutOfRange",
+    "KafkaPartition",
+    "MemoryRecords",
+    "NoOffsetForPartitionError",
+    "OffsetCommitRequest",
+    "OffsetRequest",
+    "ProduceRequest",
+    "StableOffsetFetchRequest",
+    "SubscriptionState",
+    "TxnOffsetCommitRequest",
+    "calc_crc32c",
+]
+
+
+class TxnOffsetCommitResponseV3(Response):
+    """Answer to TxnOffsetCommit, version 3."""
+
+    API_KEY = 28
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("topic", CompactString("utf-8")),
+                ("partitions", CompactArray(("partition", Int32), ("error_code", Int16), ("tags", TaggedFields))),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class TxnOffsetCommitRequestV3(RequestStruct):
+    """TxnOffsetCommit with the group's generation and member, so that a zombie is refused (KIP-447)."""
+
+    API_KEY = 28
+    API_VERSION = 3
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = TxnOffsetCommitResponseV3
+    SCHEMA = Schema(
+        ("transactional_id", CompactString("utf-8")),
+        ("group_id", CompactString("utf-8")),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("generation_id", Int32),
+        ("member_id", CompactString("utf-8")),
+        ("group_instance_id", CompactString("utf-8")),
+        (
+            "topics",
+            CompactArray(
+                ("topic", CompactString("utf-8")),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", CompactString("utf-8")),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class TxnOffsetCommitRequest(Request[TxnOffsetCommitRequestV3]):
+    """TxnOffsetCommit; takes the fields of version 3 in order."""
+
+    API_KEY = 28
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = fields
+
+    def build(self, request_struct_class: type[TxnOffsetCommitRequestV3]) -> TxnOffsetCommitRequestV3:
+        """Return the structure that goes over the wire."""
+        return request_struct_class(*self._fields)
+
+
+class OffsetFetchResponseV7(Response):
+    """Answer to OffsetFetch, version 7."""
+
+    API_KEY = 9
+    API_VERSION = 7
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("topic", CompactString("utf-8")),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", CompactString("utf-8")),
+                        ("error_code", Int16),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("error_code", Int16),
+        ("tags", TaggedFields),
+    )
+
+
+class OffsetFetchRequestV7(RequestStruct):
+    """OffsetFetch that waits for pending transactions to be decided (KIP-447)."""
+
+    API_KEY = 9
+    API_VERSION = 7
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = OffsetFetchResponseV7
+    SCHEMA = Schema(
+        ("group_id", CompactString("utf-8")),
+        (
+            "topics",
+            CompactArray(
+                ("topic", CompactString("utf-8")), ("partitions", CompactArray(Int32)), ("tags", TaggedFields)
+            ),
+        ),
+        ("require_stable", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class StableOffsetFetchRequest(Request[OffsetFetchRequestV7]):
+    """A group's committed positions; refused (UNSTABLE_OFFSET_COMMIT) while a transaction over them is undecided.
+
+    Without this a partition's next owner could read the position from before a transaction that is already
+    committed but whose marker is still under way, and process its records twice.
+    """
+
+    API_KEY = 9
+
+    def __init__(self, group_id: str, topics: list[tuple[str, list[int], dict[int, bytes]]]) -> None:
+        self._group_id = group_id
+        self._topics = topics
+
+    def build(self, request_struct_class: type[OffsetFetchRequestV7]) -> OffsetFetchRequestV7:
+        """Return the structure that goes over the wire."""
+        return request_struct_class(self._group_id, self._topics, True, {})

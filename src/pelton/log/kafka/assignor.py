@@ -1,0 +1,110 @@
+# pyright: basic
+# mypy: disable-error-code="misc, no-untyped-call"
+"""Our assignment, in the shape that Kafka's group protocol carries.
+
+Each member sends, as the user data of its JoinGroup, what it holds and where its web server is; the leader computes the
+assignment and sends every member the whole picture, so that all know all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pelton.log.contract import GroupOptions, MemberInfo
+from pelton.log.kafka.aio import (
+    AbstractPartitionAssignor,
+    ConsumerProtocolMemberAssignment,
+    ConsumerProtocolMemberMetadata,
+)
+from pelton.log.kafka.sharing import Candidate, share
+
+__all__ = ["Assignor", "GroupAssignment"]
+
+_VERSION = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAssignment:
+    """What the leader told this member: its standby numbers, and who does what."""
+
+    standbys: frozenset[int] = frozenset()
+    members: tuple[MemberInfo, ...] = ()
+
+
+class Assignor(AbstractPartitionAssignor):
+    """Co-partitioned, sticky assignment with standbys; one instance a member.
+
+    held: may be replaced at any time; the next rebalance tells the group.
+    last: the assignment of this member that was received last.
+    """
+
+    name = "pelton"
+
+    def __init__(self, options: GroupOptions) -> None:
+        self.held = options.held
+        self.last = GroupAssignment()
+        self._options = options
+        self._tasks = frozenset[int]()
+
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+        """Return what this member tells the leader."""
+        told = {
+            "held": sorted(self.held),
+            "tasks": sorted(self._tasks),
+            "address": self._options.address,
+            "standby_replicas": self._options.standby_replicas,
+        }
+        return ConsumerProtocolMemberMetadata(_VERSION, sorted(topics), json.dumps(told).encode())
+
+    def assign(
+        self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
+    ) -> dict[str, ConsumerProtocolMemberAssignment]:
+        """Compute the assignment of all members, as their leader."""
+        topics = {topic for metadata in members.values() for topic in metadata.subscription}
+        counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
+        told = {member_id: json.loads(metadata.user_data) for member_id, metadata in members.items()}
+        shares = share(
+            [
+                Candidate(member_id, frozenset(entry["tasks"]), frozenset(entry["held"]))
+                for member_id, entry in told.items()
+            ],
+            partitions=max(counts.values(), default=0),
+            standby_replicas=max(entry["standby_replicas"] for entry in told.values()),
+        )
+        picture = [
+            {
+                "id": member_id,
+                "address": told[member_id]["address"],
+                "tasks": sorted(shares[member_id].tasks),
+                "standbys": sorted(shares[member_id].standbys),
+            }
+            for member_id in sorted(shares)
+        ]
+        return {
+            member_id: ConsumerProtocolMemberAssignment(
+                _VERSION,
+                [
+                    (topic, [number for number in sorted(shares[member_id].tasks) if number < counts[topic]])
+                    for topic in sorted(metadata.subscription)
+                ],
+                json.dumps({"standbys": sorted(shares[member_id].standbys), "members": picture}).encode(),
+            )
+            for member_id, metadata in members.items()
+        }
+
+    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
+        """Take note of what the leader decided."""
+        told = json.loads(assignment.user_data)
+        self._tasks = frozenset(partition.partition for partition in assignment.partitions())
+        self.last = GroupAssignment(
+            frozenset(told["standbys"]),
+            tuple(
+                MemberInfo(
+                    entry["id"], entry["address"], frozenset(entry["tasks"]), frozenset(entry["standbys"])
+                )
+                for entry in told["members"]
+            ),
+        )

@@ -1,0 +1,116 @@
+"""Reading one partition outside of any group, front to back, one request ahead of the reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from typing import Any
+
+from pelton.batch import RecordBatch, TopicPartition
+from pelton.errors import OffsetOutOfRangeError
+from pelton.log.kafka.aio import FetchRequest, MemoryRecords
+from pelton.log.kafka.cluster import Cluster, check
+from pelton.log.kafka.codes import Code
+from pelton.log.kafka.columns import Unpacker
+
+__all__ = ["READ_COMMITTED", "PartitionReader", "out_of_range"]
+
+READ_COMMITTED = 1
+#: How long a broker may hold an answer back when there is nothing new; also how long a seek waits behind it.
+WAIT_MS_MAX = 200
+
+
+class PartitionReader:
+    """Sequential reads of one partition; a read that goes on where the last one ended finds its data already here."""
+
+    def __init__(self, cluster: Cluster, source: TopicPartition, lane: Hashable) -> None:
+        self.source = source
+        self._cluster = cluster
+        self._lane = lane
+        self._lock = asyncio.Lock()
+        self._unpacker: Unpacker | None = None
+        self._ahead: asyncio.Task[Unpacker] | None = None
+        self._position = -1
+
+    def close(self) -> None:
+        """Give up what was read ahead."""
+        self._unpacker = None
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+
+    async def read(self, offset: int, *, bytes_max: int, timeout_s: float) -> RecordBatch:
+        """Return the records from an offset on; empty when none came in time.
+
+        Raises: OffsetOutOfRangeError, UnavailableError.
+        """
+        async with self._lock:
+            if offset != self._position:
+                self.close()
+                self._position = offset
+            if self._unpacker is None:
+                self._unpacker = await self._next(bytes_max, timeout_s)
+            if self._unpacker is None:
+                return RecordBatch(self.source.topic, self.source.partition, (), [], [], [], offset)
+            batch = self._unpacker.take(bytes_max)
+            self._position = batch.next_offset
+            if self._unpacker.exhausted:
+                self._unpacker = None
+                self._ahead = asyncio.create_task(self._fetch(batch.next_offset, bytes_max))
+            return batch
+
+    async def _next(self, bytes_max: int, timeout_s: float) -> Unpacker | None:
+        """Return the next non-empty answer, or None when none came in time; a request under way stays so."""
+        deadline = self._cluster.clock.monotonic() + timeout_s
+        while True:
+            if self._ahead is None:
+                self._ahead = asyncio.create_task(self._fetch(self._position, bytes_max))
+            remaining = deadline - self._cluster.clock.monotonic()
+            await asyncio.wait({self._ahead}, timeout=max(0.0, remaining))
+            if not self._ahead.done():
+                return None
+            task, self._ahead = self._ahead, None
+            unpacker = task.result()
+            if not unpacker.exhausted:
+                return unpacker
+            if remaining <= 0:
+                return None
+
+    async def _fetch(self, offset: int, bytes_max: int) -> Unpacker:
+        """Ask the leader for records from an offset on; the answer is empty after WAIT_MS_MAX without any."""
+        topic, number = self.source
+        request = FetchRequest(
+            WAIT_MS_MAX, 1, bytes_max, READ_COMMITTED, [(topic, [(number, offset, bytes_max)])], rack_id=""
+        )
+
+        async def attempt() -> Unpacker:
+            answer = await self._cluster.send(self._cluster.leader(self.source), request, self._lane)
+            return self._unpack(answer, offset)
+
+        return await self._cluster.retry(attempt, f"read {self.source}")
+
+    def _unpack(self, answer: Any, offset: int) -> Unpacker:
+        _, code, *_, aborted, data = _without_replica(answer)
+        if code == Code.OFFSET_OUT_OF_RANGE:
+            raise out_of_range(self.source, offset)
+        check(code, f"read {self.source}", self.source)
+        return Unpacker(self.source, MemoryRecords(data or b""), aborted, offset)
+
+
+def _without_replica(answer: Any) -> list[Any]:
+    """Return the fields of a fetch answer's only partition; version 11 adds the preferred replica, which is not used."""
+    fields = list(answer.topics[0][1][0])
+    if answer.API_VERSION >= 11:
+        del fields[-2]
+    return fields
+
+
+def out_of_range(source: TopicPartition, offset: int) -> OffsetOutOfRangeError:
+    """Return the error for an offset that the partition does not hold."""
+    return OffsetOutOfRangeError(
+        f"could not read {source} at offset {offset}: the log does not hold it",
+        hint="the topic was trimmed, or deleted and made again",
+        topic=source.topic,
+        partition=source.partition,
+        offset=offset,
+    )
