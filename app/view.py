@@ -6,14 +6,17 @@ A worker holds the tables of its own partitions only; asked for an account of an
 from __future__ import annotations
 
 import time
+from heapq import nlargest
+from itertools import islice
 from typing import Any
 
+from app.agents import latest_alerts
 from app.bank import app
 from app.models import AccountProfile, Alert, AlertHistory
 from app.tables import alert_histories, minutes, profiles
 from pelton import UnavailableError
 
-__all__ = ["account_view", "alerts_of", "progress"]
+__all__ = ["account_view", "alerts_of", "latest", "progress"]
 
 #: Minutes shown of one account, newest last.
 WINDOWS_SHOWN = 60
@@ -34,6 +37,14 @@ def progress() -> dict[str, Any]:
         "lag": {str(partition): lag for partition, lag in statistics.lag.items()},
         "partitions": len(statistics.partitions),
     }
+
+
+def latest(limit: int) -> list[Alert]:
+    """Return the alerts that this worker saw last, newest first; after a start, those of its tables."""
+    if not latest_alerts:
+        held = (alert for history in alert_histories.values() for alert in history.alerts)
+        latest_alerts.extend(nlargest(limit, held, key=lambda alert: alert.ts))
+    return list(islice(latest_alerts, limit))
 
 
 def alerts_of(account: str) -> list[Alert]:

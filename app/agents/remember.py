@@ -11,7 +11,7 @@ from pelton import Stream
 
 __all__ = ["latest_alerts", "remember"]
 
-#: The alerts that this worker saw last, newest first: for its page only, so memory will do. The tables have the rest.
+#: The alerts that this worker saw last, newest first: for its page only, so memory will do. The table has them all.
 latest_alerts: deque[Alert] = deque(maxlen=100)
 
 
@@ -20,4 +20,5 @@ async def remember(stream: Stream[Alert]) -> None:
     """Put each alert in front of its account's history."""
     async for alert in stream:
         alert_histories[alert.account] = alert_histories[alert.account].with_alert(alert, ALERTS_KEPT)
-        latest_alerts.appendleft(alert)
+        if alert not in latest_alerts:  # an event may be handled again before it is committed
+            latest_alerts.appendleft(alert)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from itertools import islice
 
-from app.agents import latest_alerts
 from app.bank import app
 from app.pages.answers import answer, refusal
 from app.tables import ALERTS_KEPT
-from app.view import alerts_of
+from app.view import alerts_of, latest
 from pelton import Request, Response, UnavailableError, View
 
 __all__ = ["alerts_page"]
@@ -24,10 +22,9 @@ async def alerts_page(self: View, request: Request) -> Response:
     limit = _limit(wanted)
     if limit is None:
         return refusal(HTTPStatus.BAD_REQUEST, f"expected 1 to {LIMIT_MAX}, got {wanted[:32]!r}", field="limit")
-    if not account:
-        latest = list(islice(latest_alerts, limit))
-        return answer({"scope": "what this worker saw since it started", "alerts": latest})
     try:
+        if not account:
+            return answer({"scope": "what this worker saw last", "alerts": latest(limit)})
         return answer({"scope": f"account {account}", "alerts": alerts_of(account)[:limit]})
     except UnavailableError as error:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)

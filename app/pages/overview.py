@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from itertools import islice
 from pathlib import Path
 
-from app.agents import latest_alerts
 from app.bank import app
 from app.pages.answers import answer, document, refusal
-from app.view import account_view, progress
+from app.view import account_view, latest, progress
 from pelton import Request, Response, UnavailableError, View
 
 __all__ = ["account", "index", "overview", "script", "style"]
@@ -40,7 +38,7 @@ async def style(self: View, request: Request) -> Response:
 async def overview(self: View, request: Request) -> Response:
     """Answer with this worker's counters, its lag and the latest alerts; 503 while it starts."""
     try:
-        return answer({**progress(), "alerts": list(islice(latest_alerts, ALERTS_SHOWN))})
+        return answer({**progress(), "alerts": latest(ALERTS_SHOWN)})
     except UnavailableError as error:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
 

@@ -11,6 +11,7 @@ const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s
 let before = null; // the last overview, to tell a rate from two counts
 let heardAt = null;
 let shownAccount = null;
+let shownText = null; // the answer that is drawn now
 
 function element(tag, className, ...children) {
   const made = document.createElement(tag);
@@ -84,47 +85,51 @@ async function poll() {
 
 // ---- one account
 
+const MANY = 5; // payments in a minute that the velocity rule speaks at
+
+function svg(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
 function chart(windows) {
-  const namespace = "http://www.w3.org/2000/svg";
-  const make = (tag, attributes, text) => {
-    const made = document.createElementNS(namespace, tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    if (text) made.textContent = text;
-    return made;
-  };
-  const width = 600, height = 140, floor = height - 18;
-  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "payments per minute" });
-  const most = Math.max(...windows.map((window) => window.count));
-  const step = width / windows.length;
-  windows.forEach((window, index) => {
-    const tall = (window.count / most) * (floor - 14);
-    const bar = make("rect", { class: "bar", x: index * step + 1, y: floor - tall, width: Math.max(1, Math.min(40, step - 2)), height: tall, rx: 2 });
-    bar.append(make("title", {}, `${when(window.start)}: ${plural(window.count, "payment")}, ${window.total.toFixed(2)}`));
-    svg.append(bar);
+  const most = Math.max(...windows.map((window) => window.total));
+  const step = 100 / Math.max(windows.length, 12);
+  const bars = windows.map((window, index) => {
+    const tall = Math.max(1, (window.total / most) * 100);
+    const title = `${when(window.start)}: ${plural(window.count, "payment")}, ${window.total.toFixed(2)}`;
+    return svg("rect", { class: window.count >= MANY ? "bar many" : "bar", x: index * step, y: 100 - tall, width: step * 0.8, height: tall },
+      svg("title", {}, title));
   });
-  svg.append(make("text", { x: 0, y: 11 }, `most: ${most} in a minute`));
-  svg.append(make("text", { x: 0, y: height - 4 }, when(windows[0].start)));
-  svg.append(make("text", { x: width, y: height - 4, "text-anchor": "end" }, when(windows[windows.length - 1].start)));
-  return svg;
+  const label = `amount per minute of ${windows.length} minutes, at most ${most.toFixed(2)}`;
+  const drawing = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": label }, ...bars);
+  const [first, last] = [windows[0], windows[windows.length - 1]];
+  return element("figure", "", element("figcaption", "soft", `Amount in each minute with payments, at most ${most.toFixed(2)}; red: ${MANY} payments or more`),
+    drawing, element("div", "ends soft", element("span", "", when(first.start)), element("span", "", when(last.start))));
 }
 
 async function refreshAccount() {
   const account = shownAccount;
   try {
     const answer = await fetch(`/api/account?id=${encodeURIComponent(account)}`, { signal: AbortSignal.timeout(STALE_MS) });
-    const found = await answer.json();
-    if (account !== shownAccount) return;
+    const text = await answer.text();
+    if (account !== shownAccount || text === shownText) return; // untouched, so that focus and selection stay
+    const found = JSON.parse(text);
     byId("found").replaceChildren(...(answer.ok ? accountParts(found) : [element("p", "", found.error)]));
+    shownText = text;
   } catch (error) {
     console.warn("no account:", error);
     byId("found").replaceChildren(element("p", "", "The worker does not answer."));
+    shownText = null;
   }
 }
 
 function accountParts(found) {
   const paid = `${plural(found.payments, "payment")} seen, usually ${found.typical_amount.toFixed(2)}, in ${found.countries.join(", ")}`;
   const parts = [element("p", "", element("strong", "", found.account), ` – ${paid}`)];
-  if (found.windows.length) parts.push(element("p", "soft", "Payments per minute, the minutes that had any:"), chart(found.windows));
+  if (found.windows.length) parts.push(chart(found.windows));
   if (found.alerts.length) {
     const list = element("ul", "alerts");
     fill(list, found.alerts);
@@ -136,6 +141,7 @@ function accountParts(found) {
 function show(account) {
   byId("account").value = account;
   shownAccount = account;
+  shownText = null;
   refreshAccount();
 }
 
