@@ -47,8 +47,6 @@ app = faust.App(
     topic_partitions=4,
     table_standby_replicas=0,
     cython_optimizations=True,
-    stream_wait_empty=False,
-    broker_commit_interval=1.0,
     producer_linger=0.005,
     producer_max_batch_size=262_144,
 )

@@ -45,8 +45,8 @@ class LogSource:
 def sqlite_source(directory: Path, progress: Progress) -> LogSource:
     """Return an embedded log in a new file under the directory."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "log.db"
-    return LogSource(f"sqlite:///{path}", lambda: SqliteLog(path), lambda: None)
+    url = f"sqlite:///{directory.absolute() / 'log.db'}"
+    return LogSource(url, lambda: SqliteLog(url), lambda: None)
 
 
 def kafka_source(directory: Path, progress: Progress) -> LogSource:
