@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportAssignmentType=false
 # mypy: disable-error-code="import-untyped, misc, no-untyped-call"
 """Every name of aiokafka that pelton touches, public or not.
 
@@ -11,32 +11,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
-from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.consumer.subscription_state import SubscriptionState
-from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import (
-    IncompatibleBrokerVersion,
-    KafkaConnectionError,
-    KafkaError,
-    NoOffsetForPartitionError,
-)
-from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRange
-from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest
+from aiokafka import errors as _errors
+from aiokafka.abc import ConsumerRebalanceListener as _ConsumerRebalanceListener
+from aiokafka.client import AIOKafkaClient as _AIOKafkaClient
+from aiokafka.client import CoordinationType as _CoordinationType
+from aiokafka.consumer import fetcher as _fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator as _GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState as _SubscriptionState
+from aiokafka.coordinator import protocol as _protocol
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor as _AbstractPartitionAssignor
+from aiokafka.protocol import admin as _admin
+from aiokafka.protocol import transaction as _transaction
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.commit import OffsetCommitRequest
-from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.protocol.produce import ProduceRequest
-from aiokafka.protocol.transaction import (
-    AddOffsetsToTxnRequest,
-    AddPartitionsToTxnRequest,
-    EndTxnRequest,
-    InitProducerIdRequest,
-)
+from aiokafka.protocol.commit import OffsetCommitRequest as _OffsetCommitRequest
+from aiokafka.protocol.fetch import FetchRequest as _FetchRequest
+from aiokafka.protocol.offset import OffsetRequest as _OffsetRequest
+from aiokafka.protocol.produce import ProduceRequest as _ProduceRequest
 from aiokafka.protocol.types import (
     Boolean,
     CompactArray,
@@ -47,17 +37,16 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
-from aiokafka.structs import TopicPartition as KafkaPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder as _DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords as _MemoryRecords
+from aiokafka.record.util import calc_crc32c as _calc_crc32c
+from aiokafka.structs import TopicPartition as _TopicPartition
 
 __all__ = [
     "AIOKafkaClient",
     "AbstractPartitionAssignor",
     "AddOffsetsToTxnRequest",
     "AddPartitionsToTxnRequest",
-    "ConnectionGroup",
     "ConsumerProtocolMemberAssignment",
     "ConsumerProtocolMemberMetadata",
     "ConsumerRebalanceListener",
@@ -88,6 +77,45 @@ __all__ = [
     "TxnOffsetCommitRequest",
     "calc_crc32c",
 ]
+
+# Connections, membership, fetching.
+AIOKafkaClient: Any = _AIOKafkaClient
+AbstractPartitionAssignor: Any = _AbstractPartitionAssignor
+ConsumerProtocolMemberAssignment: Any = _protocol.ConsumerProtocolMemberAssignment
+ConsumerProtocolMemberMetadata: Any = _protocol.ConsumerProtocolMemberMetadata
+ConsumerRebalanceListener: Any = _ConsumerRebalanceListener
+CoordinationType: Any = _CoordinationType
+FetchError: Any = _fetcher.FetchError
+FetchResult: Any = _fetcher.FetchResult
+Fetcher: Any = _fetcher.Fetcher
+GroupCoordinator: Any = _GroupCoordinator
+KafkaPartition: Any = _TopicPartition
+SubscriptionState: Any = _SubscriptionState
+
+# Record batches.
+DefaultRecordBatchBuilder: Any = _DefaultRecordBatchBuilder
+MemoryRecords: Any = _MemoryRecords
+calc_crc32c: Any = _calc_crc32c
+
+# Requests.
+AddOffsetsToTxnRequest: Any = _transaction.AddOffsetsToTxnRequest
+AddPartitionsToTxnRequest: Any = _transaction.AddPartitionsToTxnRequest
+CreateTopicsRequest: Any = _admin.CreateTopicsRequest
+DeleteTopicsRequest: Any = _admin.DeleteTopicsRequest
+DescribeConfigsRequest: Any = _admin.DescribeConfigsRequest
+EndTxnRequest: Any = _transaction.EndTxnRequest
+FetchRequest: Any = _FetchRequest
+InitProducerIdRequest: Any = _transaction.InitProducerIdRequest
+OffsetCommitRequest: Any = _OffsetCommitRequest
+OffsetRequest: Any = _OffsetRequest
+ProduceRequest: Any = _ProduceRequest
+
+# Errors.
+IncompatibleBrokerVersion: type[Exception] = _errors.IncompatibleBrokerVersion
+KafkaConnectionError: type[Exception] = _errors.KafkaConnectionError
+KafkaError: type[Exception] = _errors.KafkaError
+KafkaOffsetOutOfRange: type[Exception] = _errors.OffsetOutOfRangeError
+NoOffsetForPartitionError: type[Exception] = _errors.NoOffsetForPartitionError
 
 
 class TxnOffsetCommitResponseV3(Response):
@@ -145,7 +173,7 @@ class TxnOffsetCommitRequestV3(RequestStruct):
     )
 
 
-class TxnOffsetCommitRequest(Request[TxnOffsetCommitRequestV3]):
+class _TxnOffsetCommitRequest(Request[TxnOffsetCommitRequestV3]):
     """TxnOffsetCommit; takes the fields of version 3 in order."""
 
     API_KEY = 28
@@ -208,7 +236,7 @@ class OffsetFetchRequestV7(RequestStruct):
     )
 
 
-class StableOffsetFetchRequest(Request[OffsetFetchRequestV7]):
+class _StableOffsetFetchRequest(Request[OffsetFetchRequestV7]):
     """A group's committed positions; refused (UNSTABLE_OFFSET_COMMIT) while a transaction over them is undecided.
 
     Without this a partition's next owner could read the position from before a transaction that is already
@@ -224,3 +252,7 @@ class StableOffsetFetchRequest(Request[OffsetFetchRequestV7]):
     def build(self, request_struct_class: type[OffsetFetchRequestV7]) -> OffsetFetchRequestV7:
         """Return the structure that goes over the wire."""
         return request_struct_class(self._group_id, self._topics, True, {})
+
+
+StableOffsetFetchRequest: Any = _StableOffsetFetchRequest
+TxnOffsetCommitRequest: Any = _TxnOffsetCommitRequest

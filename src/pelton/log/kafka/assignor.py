@@ -49,7 +49,7 @@ class Assignor(AbstractPartitionAssignor):
         self._options = options
         self._tasks = frozenset[int]()
 
-    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+    def metadata(self, topics: Iterable[str]) -> Any:
         """Return what this member tells the leader."""
         told = {
             "held": sorted(self.held),
@@ -59,9 +59,7 @@ class Assignor(AbstractPartitionAssignor):
         }
         return ConsumerProtocolMemberMetadata(_VERSION, sorted(topics), json.dumps(told).encode())
 
-    def assign(
-        self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
-    ) -> dict[str, ConsumerProtocolMemberAssignment]:
+    def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the assignment of all members, as their leader."""
         topics = {topic for metadata in members.values() for topic in metadata.subscription}
         counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
@@ -95,16 +93,14 @@ class Assignor(AbstractPartitionAssignor):
             for member_id, metadata in members.items()
         }
 
-    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
+    def on_assignment(self, assignment: Any) -> None:
         """Take note of what the leader decided."""
         told = json.loads(assignment.user_data)
         self._tasks = frozenset(partition.partition for partition in assignment.partitions())
         self.last = GroupAssignment(
             frozenset(told["standbys"]),
             tuple(
-                MemberInfo(
-                    entry["id"], entry["address"], frozenset(entry["tasks"]), frozenset(entry["standbys"])
-                )
+                MemberInfo(entry["id"], entry["address"], frozenset(entry["tasks"]), frozenset(entry["standbys"]))
                 for entry in told["members"]
             ),
         )

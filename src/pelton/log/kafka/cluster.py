@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pelton.batch import TopicPartition
 from pelton.clock import Clock
-from pelton.errors import ConfigurationError, PeltonError, UnavailableError
+from pelton.errors import ConfigurationError, UnavailableError
 from pelton.log.kafka.aio import (
     AIOKafkaClient,
     CoordinationType,
@@ -24,7 +24,11 @@ from pelton.log.kafka.aio import (
 )
 from pelton.log.kafka.codes import MOVED, RETRIABLE, error_for, name_of
 
-__all__ = ["Again", "Cluster", "ConnectionSettings", "check"]
+__all__ = ["GROUP", "TRANSACTION", "Again", "Cluster", "ConnectionSettings", "check"]
+
+#: Which kind of coordinator: of a consumer group, or of a transactional id.
+GROUP: Any = CoordinationType.GROUP
+TRANSACTION: Any = CoordinationType.TRANSACTION
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,7 +84,7 @@ class ConnectionSettings:
         return client
 
 
-class Again(Exception):  # noqa: N818 - it asks for a retry, and never leaves this package
+class Again(Exception):
     """A broker's answer that asks to try once more.
 
     moved: the metadata should be read again first.
@@ -92,7 +96,7 @@ class Again(Exception):  # noqa: N818 - it asks for a retry, and never leaves th
 
 
 def check(code: int, doing: str, partition: TopicPartition | None = None, *, detail: str = "") -> None:
-    """Return when code is zero; else raise `Again` for a passing trouble, or the error that asks for the right reaction."""
+    """Return when code is zero; else raise `Again` for a passing trouble, or the error to react to."""
     if code == 0:
         return
     if code in RETRIABLE:
@@ -182,9 +186,7 @@ class Cluster:
             self._coordinators[kind, key] = node
         return node
 
-    async def retry(
-        self, attempt: Callable[[], Awaitable[T]], doing: str, *, patience_s: float = PATIENCE_S
-    ) -> T:
+    async def retry(self, attempt: Callable[[], Awaitable[T]], doing: str, *, patience_s: float = PATIENCE_S) -> T:
         """Return what attempt returns, calling it again after each passing trouble.
 
         attempt: raises `Again`, or aiokafka's errors of a lost connection, when it is worth another try.
@@ -215,13 +217,3 @@ class Cluster:
         log.debug("could not %s yet: %s", doing, error)
         self._coordinators.clear()
         await self.refresh()
-
-
-#: Which kind of coordinator: of a consumer group, or of a transactional id.
-GROUP = CoordinationType.GROUP
-TRANSACTION = CoordinationType.TRANSACTION
-
-
-def describe(error: BaseException) -> str:
-    """Return the text of an error of aiokafka without its request, which could hold credentials."""
-    return error.message if isinstance(error, PeltonError) else type(error).__name__

@@ -2,9 +2,10 @@
 # mypy: disable-error-code="misc, no-untyped-call"
 """Group membership through aiokafka's coordinator, with our assignment and our order of events.
 
-aiokafka joins, heartbeats and rejoins in a background task, and calls a listener from there. The engine wants its callbacks
-inside `Group.fetch`, so the listener here only queues events: a revocation holds the rejoin back until the event was
-handled (heartbeats go on meanwhile), an assignment does not (a restore may take minutes, and needs heartbeats).
+aiokafka joins, heartbeats and rejoins in a background task, and calls a listener from there. The engine wants
+its callbacks inside `Group.fetch`, so the listener here only queues events: a revocation holds the rejoin back
+until it was handled (heartbeats go on meanwhile), an assignment does not (a restore may take minutes, and needs
+heartbeats).
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class Coordination:
 
     @property
     def assignment(self) -> Any:
-        """aiokafka's assignment with the state of each partition; None while there is none to fetch from."""
+        """The assignment in force with the state of each partition; None while there is none to fetch from."""
         subscription = self.subscriptions.subscription
         if subscription is None or self.subscriptions.reassignment_in_progress:
             return None

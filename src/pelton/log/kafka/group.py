@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
-from pelton.errors import ConfigurationError, FencedError, PeltonError, UnavailableError
+from pelton.errors import FencedError, PeltonError, UnavailableError
 from pelton.log.contract import GroupOptions, MemberInfo, Position, RebalanceListener
 from pelton.log.kafka.aio import (
     FetchError,
@@ -68,10 +68,10 @@ class KafkaGroup:
         self._listener = listener
         self._producer = producer
         self._transactions = Transactions(cluster, producer)
-        self._assignment = frozenset[TopicPartition]()
+        self._assignment: frozenset[TopicPartition] = frozenset()
         self._members: tuple[MemberInfo, ...] = ()
         self._member_id = ""
-        self._generation = -1
+        self._generation: int = -1
         self._ready = False
         self._left = False
         self._rebalances = self._records = self._bytes = self._commits = self._failed = 0
@@ -270,8 +270,8 @@ class KafkaGroup:
     async def leave(self) -> None:
         """Leave the group at once; `RebalanceListener.revoked` runs first. Idempotent.
 
-        A member with an instance_id leaves by silence, as static members do (KIP-345): it comes back to its partitions if
-        it does so within the session timeout.
+        A member with an instance_id leaves by silence, as static members do (KIP-345): it comes back to its
+        partitions if it does so within the session timeout.
         """
         if self._left:
             return
@@ -292,9 +292,7 @@ class KafkaGroup:
     ) -> Sequence[int]:
         """Make the records and the positions durable, together; see the contract."""
         self._check_owned(positions)
-        member = Membership(
-            self._options.group_id, self._generation, self._member_id, self._options.instance_id
-        )
+        member = Membership(self._options.group_id, self._generation, self._member_id, self._options.instance_id)
         try:
             if self._options.guarantee == "exactly_once":
                 bases = await self._transactions.commit(writes, positions, member)
@@ -364,8 +362,5 @@ class KafkaGroup:
 
 def _translated(error: Any, doing: str) -> PeltonError:
     """Return the error of ours for one that aiokafka's fetcher or coordinator met."""
-    code = getattr(error, "errno", None)
-    if code in CONFIGURATION:
-        return error_for(code, doing)
-    text = f"could not {doing}: {error}"
-    return ConfigurationError(text) if code in CONFIGURATION else UnavailableError(text)
+    code = int(getattr(error, "errno", 0))
+    return error_for(code, doing) if code in CONFIGURATION else UnavailableError(f"could not {doing}: {error}")

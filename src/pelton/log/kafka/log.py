@@ -114,9 +114,7 @@ class KafkaLog:
                 self._producer.reset()
                 raise
 
-    async def read(
-        self, partition: TopicPartition, offset: int, *, bytes_max: int, timeout_s: float
-    ) -> RecordBatch:
+    async def read(self, partition: TopicPartition, offset: int, *, bytes_max: int, timeout_s: float) -> RecordBatch:
         """Read committed records from an offset, outside of any group. See the contract."""
         reader = self._readers.get(partition)
         if reader is None:
@@ -145,8 +143,8 @@ class KafkaLog:
     async def join(self, options: GroupOptions, listener: RebalanceListener) -> KafkaGroup:
         """Become a member of a group; the first assignment is made by the first calls of `Group.fetch`.
 
-        With exactly-once this fences an earlier producer of the same transactional id and aborts what it left open, so a
-        restarted worker does not hold its own readers back until the transaction times out.
+        With exactly-once this fences an earlier producer of the same transactional id and aborts what it left open,
+        so a restarted worker does not hold its own readers back until the transaction times out.
         """
         producer = Producer(
             self._cluster,

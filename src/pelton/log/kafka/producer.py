@@ -1,7 +1,7 @@
 """Writing whole batches, each exactly once, whatever the retries.
 
-This drives Kafka's requests itself instead of aiokafka's producer, which hands each record batch through a sender task with
-its own waits (20-100 ms after a passing trouble) and cannot fence by generation. One request is in flight per
+This drives Kafka's requests itself instead of aiokafka's producer, which hands each record batch through a sender
+task with its own waits (20-100 ms after a passing trouble) and cannot fence by generation. One request is in flight per
 partition; while the broker works on it the next one is encoded.
 """
 
@@ -29,9 +29,9 @@ _SEQUENCES = 2**31
 
 
 class _Sealed(NamedTuple):
-    """A sealed record batch on its way; index and row say which outgoing row it begins with."""
+    """A sealed record batch on its way; place and row say which outgoing row it begins with."""
 
-    index: int
+    place: int
     row: int
     data: bytes
 
@@ -134,7 +134,7 @@ class Producer:
         for index in indices:
             for chunk in chunks(batches[index], transactional=self.transactional_id is not None):
                 sequence = self._sequences.get(partition, 0)
-                self._sequences[partition] = (sequence + chunk.count) % _SEQUENCES
+                self._sequences[partition] = (sequence + chunk.records) % _SEQUENCES
                 yield _Sealed(index, chunk.row, seal(chunk, self.id, self.epoch, sequence))
 
     async def _deliver(self, round_: _Round, bases: list[int]) -> None:
@@ -162,7 +162,7 @@ class Producer:
         except Again as trouble:
             return trouble
         troubles = await asyncio.gather(
-            *(self._send(node, {p: pending[p] for p in partitions}, pending, bases) for node, partitions in by_leader.items())
+            *(self._send(node, {p: pending[p] for p in led}, pending, bases) for node, led in by_leader.items())
         )
         return next((trouble for trouble in troubles if trouble is not None), None)
 
@@ -187,7 +187,7 @@ class Producer:
                 sealed = pending.pop(partition)
                 self.bytes += len(sealed.data)
                 if sealed.row == 0:
-                    bases[sealed.index] = base
+                    bases[sealed.place] = base
         return trouble
 
 

@@ -98,7 +98,7 @@ class PartitionReader:
 
 
 def _without_replica(answer: Any) -> list[Any]:
-    """Return the fields of a fetch answer's only partition; version 11 adds the preferred replica, which is not used."""
+    """Return the fields of a fetch answer's only partition; version 11 adds a replica we do not use."""
     fields = list(answer.topics[0][1][0])
     if answer.API_VERSION >= 11:
         del fields[-2]

@@ -4,8 +4,8 @@
                                              ├── EndTxn
     AddOffsetsToTxn ───── TxnOffsetCommit ───┘
 
-The two rows run at the same time. A transaction that begins right after another one meets CONCURRENT_TRANSACTIONS until the
-broker has written the markers of the former: a wait of 1-3 ms, so the first retry comes after one.
+The two rows run at the same time. A transaction that begins right after another one meets CONCURRENT_TRANSACTIONS
+until the broker has written the markers of the former: a wait of 1-3 ms, so the first retry comes after one.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Transactions:
         await self._cluster.retry(commit, doing)
 
     async def _end(self) -> None:
-        """Commit. Sent again only when the broker says that it did not act; a lost answer is never followed by a guess."""
+        """Commit. Sent again only when the broker says that it did not act; a lost answer is no reason to guess."""
 
         async def end() -> None:
             request = EndTxnRequest(self._id, self.producer.id, self.producer.epoch, True)
@@ -165,9 +165,7 @@ class Transactions:
         await self._cluster.retry(end, "commit the transaction")
 
 
-async def _together(
-    first: Coroutine[Any, Any, list[int]], second: Coroutine[Any, Any, None]
-) -> tuple[list[int], None]:
+async def _together(first: Coroutine[Any, Any, list[int]], second: Coroutine[Any, Any, None]) -> tuple[list[int], None]:
     """Await both; when one fails, end the other before raising, so that nothing is sent behind an abort."""
     tasks = (asyncio.create_task(first), asyncio.create_task(second))
     try:
