@@ -112,8 +112,8 @@ def _card_testing(rng: Random, scene: Scene, begin: float) -> Iterator[tuple[Dra
 
 #: Each kind of crime, and how often it happens in a thousand payments.
 KINDS: dict[str, tuple[Crime, float]] = {
-    "velocity": (_velocity, 0.3),
+    "velocity": (_velocity, 0.5),
     "amount": (_amount, 1.5),
     "impossible_travel": (_impossible_travel, 1.0),
-    "card_testing": (_card_testing, 0.3),
+    "card_testing": (_card_testing, 0.5),
 }

@@ -39,11 +39,18 @@ class Bank:
 
     def start(self) -> None:
         """Start a worker; its output goes to worker.txt."""
+        self._start("faust", "-A", "app", "worker", "-l", "info", "--web-port", str(self.port))
+
+    def run(self, rate: int) -> None:
+        """Start a worker with the simulator behind it, as `make run` does."""
+        self._start("app.run", WEB_PORT=str(self.port), RATE=str(rate), ACCOUNTS="100", SEED="7")
+
+    def _start(self, module: str, *words: str, **variables: str) -> None:
         with (self.directory / "worker.txt").open("ab") as output:
             self.worker = subprocess.Popen(
-                [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "info", "--web-port", str(self.port)],
+                [sys.executable, "-m", module, *words],
                 cwd=ROOT,
-                env=self.environment,
+                env=self.environment | variables,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
