@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from pelton.shell.agent import Agent
     from pelton.shell.app import App, current_event
     from pelton.shell.channel import Channel
-    from pelton.shell.table import SetTable, Table, WindowedTable, WindowSet
+    from pelton.shell.sets import SetTable
+    from pelton.shell.table import Table
     from pelton.shell.topic import Topic
+    from pelton.shell.windowed import WindowedTable, WindowSet
     from pelton.stream.event import Event
     from pelton.stream.stream import Batch, Stream
 
@@ -61,15 +63,15 @@ _HOMES = {
     "Record": "faust",
     "Request": "faust.web",
     "Response": "faust.web",
-    "SetTable": "pelton.shell.table",
+    "SetTable": "pelton.shell.sets",
     "Stream": "pelton.stream.stream",
     "Table": "pelton.shell.table",
     "Topic": "pelton.shell.topic",
     "TopicPartition": "pelton.batch",
     "UnavailableError": "pelton.errors",
     "View": "faust.web",
-    "WindowSet": "pelton.shell.table",
-    "WindowedTable": "pelton.shell.table",
+    "WindowSet": "pelton.shell.windowed",
+    "WindowedTable": "pelton.shell.windowed",
     "argument": "faust.cli",
     "current_event": "pelton.shell.app",
     "option": "faust.cli",

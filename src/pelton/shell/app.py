@@ -34,7 +34,8 @@ from pelton.shell.models import register_records
 from pelton.shell.program import Forwarding, tables_used_by
 from pelton.shell.replies import Replies
 from pelton.shell.sender import Sender
-from pelton.shell.table import SetTable, Table
+from pelton.shell.sets import SetTable
+from pelton.shell.table import Table
 from pelton.shell.topic import SendReceipt, Topic, TopicOptions
 from pelton.state.cache import TableCache
 from pelton.stream.event import Event

@@ -19,8 +19,9 @@ from pelton.log.contract import TopicSpec
 from pelton.runtime.runtime import Program
 from pelton.runtime.spec import AgentSpec
 from pelton.shell.agent import Agent
-from pelton.shell.table import Table, WindowedTable
+from pelton.shell.table import Table
 from pelton.shell.topic import Topic, TopicOptions
+from pelton.shell.windowed import WindowedTable
 from pelton.stream.lane import Chunk, Lane, Send
 from pelton.stream.stream import Processor, Stream, StreamEnded
 

@@ -46,7 +46,6 @@ class TableCache:
     """
 
     __slots__ = (
-        "_dirty",
         "_expired_to",
         "_in_flight",
         "_latest",
@@ -54,6 +53,7 @@ class TableCache:
         "_retention_ms",
         "_size_ms",
         "_store",
+        "dirty",
         "horizon",
         "late_writes",
         "position",
@@ -70,13 +70,15 @@ class TableCache:
         retention_ms: int | None = None,
     ) -> None:
         self.table = table
+        #: Writes that no commit has taken yet; looked up before `values`.
+        self.dirty: dict[bytes, bytes | None] = {}
+        #: What was read or committed; a key that is here and in `dirty` has its newer value there.
         self.values: dict[bytes, bytes | None] = {}
         self.position = store.position(table)
         self.late_writes = 0
         #: Keys below it belong to expired windows; b"" when nothing expires.
         self.horizon = b""
         self._store = store
-        self._dirty: dict[bytes, bytes | None] = {}
         self._in_flight: dict[bytes, bytes | None] = {}
         self._size_ms = window_size_ms
         self._retention_ms = retention_ms
@@ -93,7 +95,9 @@ class TableCache:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value that complete events left under a key; None when there is none."""
-        value = self.values.get(key, _MISSING)
+        value = self.dirty.get(key, _MISSING)
+        if value is _MISSING:
+            value = self.values.get(key, _MISSING)
         if value is _MISSING:
             found = None if key < self.horizon else self._store.get(self.table, key)
             self.values[key] = found
@@ -105,8 +109,7 @@ class TableCache:
         """Take over the writes of an event that is complete."""
         if self._expires:
             writes = self._without_late(writes)
-        self.values.update(writes)
-        self._dirty.update(writes)
+        self.dirty.update(writes)
 
     def _without_late(self, writes: Mapping[bytes, bytes | None]) -> Mapping[bytes, bytes | None]:
         """Move the stream time on, and leave out writes to windows that it has left behind."""
@@ -126,11 +129,6 @@ class TableCache:
         self._latest = key
         self.horizon = window_key_prefix(window_start_of(key) - self._retention_ms - self._size_ms + 1)
 
-    @property
-    def dirty(self) -> int:
-        """How many keys the next commit will take."""
-        return len(self._dirty)
-
     def take(self) -> dict[bytes, bytes | None]:
         """Hand over all writes since the last `take`, coalesced to the last value a key, for a commit.
 
@@ -138,7 +136,8 @@ class TableCache:
         is under way.
         """
         self._expire()
-        self._in_flight, self._dirty = self._dirty, {}
+        self._in_flight, self.dirty = self.dirty, {}
+        self.values.update(self._in_flight)
         self._nbytes += sum(map(_entry_size, self._in_flight.items()))
         return self._in_flight
 
@@ -147,8 +146,8 @@ class TableCache:
         if self.horizon <= self._expired_to:
             return
         stored = (key for key, _ in self._store.scan(self.table, self._expired_to, self.horizon))
-        self._dirty.update(dict.fromkeys(stored))
-        self._dirty.update({key: None for key in self._dirty if key < self.horizon})
+        self.dirty.update(dict.fromkeys(stored))
+        self.dirty.update({key: None for key in self.dirty if key < self.horizon})
         self.values = {key: value for key, value in self.values.items() if key >= self.horizon}
         self._expired_to = self.horizon
 
@@ -164,19 +163,19 @@ class TableCache:
         """Say that the store holds what was committed; forget clean values when memory runs short."""
         self._in_flight = {}
         if self._nbytes > cache_bytes_max:
-            self.values = dict(self._dirty)
-            self._nbytes = sum(map(_entry_size, self.values.items()))
+            self.values = {}
+            self._nbytes = 0
 
     def invalidate(self, keys: Iterable[bytes]) -> None:
         """Forget what was read under these keys: the store holds newer values. Own writes stay."""
         for key in keys:
-            if key not in self._dirty and key not in self._in_flight:
+            if key not in self.dirty and key not in self._in_flight:
                 self.values.pop(key, None)
 
     def scan(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) for start <= key < end in order, with the effects of all complete events."""
         start = max(start, self.horizon)
-        newer = self._in_flight | self._dirty
+        newer = self._in_flight | self.dirty
         fresh = sorted(k for k in newer if k >= start and (end is None or k < end))
         stored = ((k, v) for k, v in self._store.scan(self.table, start, end) if k not in newer)
         for key, value in merge_sorted(stored, ((k, newer[k]) for k in fresh), key=_first):
@@ -185,7 +184,7 @@ class TableCache:
 
     def statistics(self) -> CacheStatistics:
         """Return what the cache holds now."""
-        return CacheStatistics(len(self.values), len(self._dirty), self._nbytes, self.late_writes)
+        return CacheStatistics(len(self.values), len(self.dirty), self._nbytes, self.late_writes)
 
 
 def _first(item: tuple[bytes, bytes | None]) -> bytes:

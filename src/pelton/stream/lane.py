@@ -86,7 +86,18 @@ class Outbox(Protocol):
 class TableSlot:
     """One table as one lane sees it: the writes of its unfinished event over those of all complete events."""
 
-    __slots__ = ("_cache", "_lane", "overlay", "stage")
+    __slots__ = (
+        "_cache",
+        "_lane",
+        "located",
+        "located_chunk",
+        "located_cursor",
+        "located_key",
+        "overlay",
+        "prefix",
+        "stage",
+        "start_ms",
+    )
 
     def __init__(self, lane: Lane, cache: TableCache, stage: dict[bytes, bytes | None] | None) -> None:
         self.overlay: dict[bytes, bytes | None] = {}
@@ -95,6 +106,13 @@ class TableSlot:
         self.stage = stage
         self._lane = lane
         self._cache = cache
+        #: The store key that a windowed table worked out last, and for which event and key; the window's start
+        #: likewise.
+        self.located = self.prefix = b""
+        self.located_key: object = None
+        self.located_cursor = -1
+        self.located_chunk: object = None
+        self.start_ms = -1
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under a key, or None."""
@@ -106,7 +124,8 @@ class TableSlot:
             value = self.stage.get(key, _MISSING)
             if value is not _MISSING:
                 return value  # type: ignore[return-value]
-        return self._cache.get(key)
+        value = self._cache.dirty.get(key, _MISSING)
+        return self._cache.get(key) if value is _MISSING else value  # type: ignore[return-value]
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a value, or delete the key with None, as an effect of the lane's event."""

@@ -1,0 +1,330 @@
+"""Windowed tables: a value for each key and window of event time.
+
+A window is stored under its start followed by the key, so that windows expire as one range. This module does
+arithmetic and lookups; when a window is gone is decided by `pelton.state.cache`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from pelton.errors import ConfigurationError
+from pelton.runtime.spec import TableSpec
+from pelton.stream.event import Event
+from pelton.stream.lane import CURRENT_LANE, Lane, TableSlot
+from pelton.stream.stream import seconds
+from pelton.window import HoppingWindow, TumblingWindow, window_key_prefix, window_start_of
+
+if TYPE_CHECKING:
+    from pelton.shell.table import Table
+
+__all__ = ["WindowSet", "WindowedTable", "milliseconds"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+#: What tells a window's time from an event's value, in seconds or as a datetime.
+TimeOf = Callable[[Any], float | datetime]
+
+
+class WindowedTable(Generic[K, V]):
+    """A table with one value for each key and window.
+
+    `table[key]` is a `WindowSet`, which reads the window of the event's time; assigning to `table[key]` writes all
+    windows that the event's time lies in. The event's time is the log's timestamp, unless one of the relative_to
+    methods says otherwise.
+    """
+
+    def __init__(
+        self,
+        table: Table[K, V],
+        window: TumblingWindow | HoppingWindow,
+        expires: float | timedelta | None,
+        time_of: TimeOf | None = None,
+        relative_to_now: bool = False,
+    ) -> None:
+        self.table = table
+        self.app = table.app
+        self.name = table.name
+        self.help = table.help
+        self.window = window
+        self.expires = expires
+        self.size_ms = window.size_ms
+        self.step_ms = window.step_ms if isinstance(window, HoppingWindow) else window.size_ms
+        self._time_of = time_of
+        self._relative_to_now = relative_to_now
+        self._one_window = self.step_ms == self.size_ms and not relative_to_now
+
+    def spec(self) -> TableSpec:
+        """Return the table as the runtime knows it."""
+        spec = self.table.spec()
+        retention = None if self.expires is None else milliseconds(self.expires)
+        return TableSpec(spec.name, spec.changelog, self.size_ms, retention, spec.replicated)
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def relative_to_field(self, field: Any) -> WindowedTable[K, V]:
+        """Take the time from a field of the event's value: seconds since the epoch, or a datetime.
+
+        field: the model's field (`Transaction.ts`), or its name.
+        """
+        return self._with(_time_getter(field))
+
+    def relative_to_stream(self) -> WindowedTable[K, V]:
+        """Take the time from the log's timestamp of the event (that is the default)."""
+        return self._with(None)
+
+    def relative_to_now(self) -> WindowedTable[K, V]:
+        """Take the time from the wall clock: results then depend on when they are computed."""
+        return self._with(None, relative_to_now=True)
+
+    def relative_to(self, time: float | datetime | Callable[[Any], Any] | Any) -> WindowedTable[K, V]:
+        """Take the time from a field, a function of the event's value, or one fixed time."""
+        if isinstance(time, float | int | datetime):
+            return self._with(lambda _: time)
+        return self._with(time) if callable(time) and hasattr(time, "__code__") else self.relative_to_field(time)
+
+    def _with(self, time_of: TimeOf | None, relative_to_now: bool = False) -> WindowedTable[K, V]:
+        clone = WindowedTable(self.table, self.window, self.expires, time_of, relative_to_now)
+        self.app.tables[self.name] = cast(Any, clone)
+        return clone
+
+    def event_ms(self, event: Event[Any] | None = None) -> int:
+        """Return the time that chooses the window, in milliseconds since the epoch."""
+        lane = CURRENT_LANE.get()
+        if self._relative_to_now or (lane is None and event is None):
+            return self.app.clock.time_ms()
+        if event is not None:
+            return event.message.timestamp_ms if self._time_of is None else as_ms(self._time_of(event.value))
+        assert lane is not None
+        return lane.timestamp_ms if self._time_of is None else as_ms(self._time_of(lane.value))
+
+    # -- keys --------------------------------------------------------------------------------------
+
+    def latest_start(self, time_ms: int) -> int:
+        """Return the start of the latest window that holds a time."""
+        return time_ms - time_ms % self.step_ms
+
+    def starts(self, time_ms: int) -> range:
+        """Return the starts of all windows that hold a time, earliest first."""
+        latest = self.latest_start(time_ms)
+        earliest = latest - ((self.size_ms - 1 - (time_ms - latest)) // self.step_ms) * self.step_ms
+        return range(earliest, latest + 1, self.step_ms)
+
+    def store_key(self, start_ms: int, key: Any) -> bytes:
+        """Return the key under which a window is stored: its start, then the key."""
+        return window_key_prefix(start_ms) + self.table.encode_key(key)
+
+    def locate(self, lane: Lane, slot: TableSlot, key: Any) -> bytes:
+        """Return the store key of the latest window of the lane's event.
+
+        An event reads a window and writes it back: the key is worked out once for both.
+        """
+        if slot.located_key is key and slot.located_cursor == lane.cursor and slot.located_chunk is lane.chunk:
+            return slot.located
+        time_ms = lane.timestamp_ms if self._time_of is None else as_ms(self._time_of(lane.value))
+        start_ms = time_ms - time_ms % self.step_ms
+        if start_ms != slot.start_ms:
+            slot.start_ms, slot.prefix = start_ms, window_key_prefix(start_ms)
+        table = self.table
+        data = key.encode() if type(key) is str and table.text_keys else table.encode_key(key)
+        slot.located_key, slot.located_cursor, slot.located_chunk = key, lane.cursor, lane.chunk
+        slot.located = located = slot.prefix + data
+        return located
+
+    def read(self, key: Any, start_ms: int) -> V:
+        """Return the value of a key in the window that begins at a time."""
+        table = self.table
+        data = table.home(key).get(self.store_key(start_ms, key))
+        return table.missing(key) if data is None else cast(V, table.decode(data))
+
+    def windows(self, key: Any) -> Iterator[tuple[int, V]]:
+        """Yield (start in milliseconds, value) of each window of a key that is held, earliest first."""
+        home = self.table.home(key)
+        behind = b""
+        while (entry := next(home.scan(behind), None)) is not None:
+            start_ms = window_start_of(entry[0])
+            data = home.get(self.store_key(start_ms, key))
+            if data is not None:
+                yield start_ms, cast(V, self.table.decode(data))
+            behind = window_key_prefix(start_ms + 1)
+
+    # -- as a dict ---------------------------------------------------------------------------------
+
+    def __getitem__(self, key: K) -> WindowSet[K, V]:
+        return WindowSet(self, key)
+
+    def __setitem__(self, key: K, value: V | WindowSet[K, V]) -> None:
+        if type(value) is WindowSet:
+            return  # `table[key] += 1` has written its windows already
+        table = self.table
+        lane = CURRENT_LANE.get()
+        slot = table.slot(lane) if lane is not None else table.writing_slot()
+        data = table.encode(value)
+        if lane is not None and self._one_window:
+            slot.put(self.locate(lane, slot, key), data)
+            return
+        for start in self.starts(self.event_ms()):
+            slot.put(self.store_key(start, key), data)
+
+    def __delitem__(self, key: K) -> None:
+        slot = self.table.writing_slot()
+        for start in self.starts(self.event_ms()):
+            slot.put(self.store_key(start, key), None)
+
+    def __contains__(self, key: object) -> bool:
+        store_key = self.store_key(self.latest_start(self.event_ms()), key)
+        return self.table.home(key).get(store_key) is not None
+
+    def items(self, event: Event[Any] | None = None) -> Iterator[tuple[K, V]]:
+        """Yield (key, value) of all keys in the window of the event's time."""
+        start = self.latest_start(self.event_ms(event))
+        prefix, end = window_key_prefix(start), window_key_prefix(start + 1)
+        for key, value in self.table.scan(prefix, end):
+            yield cast(K, self.table.decode_key(key[len(prefix) :])), cast(V, self.table.decode(value))
+
+    def keys(self, event: Event[Any] | None = None) -> Iterator[K]:
+        """Yield all keys in the window of the event's time."""
+        return (key for key, _ in self.items(event))
+
+    def values(self, event: Event[Any] | None = None) -> Iterator[V]:
+        """Yield all values in the window of the event's time."""
+        return (value for _, value in self.items(event))
+
+    def __iter__(self) -> Iterator[K]:
+        return self.keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.table.scan())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<WindowedTable: {self.name} {self.window}>"
+
+
+class WindowSet(Generic[K, V]):
+    """The windows of one key."""
+
+    __slots__ = ("key", "table")
+
+    def __init__(self, table: WindowedTable[K, V], key: K) -> None:
+        self.table = table
+        self.key = key
+
+    def current(self, event: Event[Any] | None = None) -> V:
+        """Return the value in the latest window that holds the event's time."""
+        windowed = self.table
+        lane = CURRENT_LANE.get()
+        if lane is None or event is not None or windowed._relative_to_now:
+            return windowed.read(self.key, windowed.latest_start(windowed.event_ms(event)))
+        table = windowed.table
+        slot = table.slot(lane)
+        data = slot.get(windowed.locate(lane, slot, self.key))
+        return table.missing(self.key) if data is None else cast(V, table.decode(data))
+
+    def value(self, event: Event[Any] | None = None) -> V:
+        """Return the same as `current`: the window is chosen as the table says."""
+        return self.current(event)
+
+    def now(self) -> V:
+        """Return the value in the window of the wall clock."""
+        table = self.table
+        return table.read(self.key, table.latest_start(table.app.clock.time_ms()))
+
+    def delta(self, ago: float | timedelta, event: Event[Any] | None = None) -> V:
+        """Return the value in the window of an earlier time: seconds, or a timedelta, before the event's."""
+        table = self.table
+        return table.read(self.key, table.latest_start(table.event_ms(event) - milliseconds(ago)))
+
+    def windows(self) -> Iterator[tuple[int, V]]:
+        """Yield (start in milliseconds, value) of each window that is held, earliest first."""
+        return self.table.windows(self.key)
+
+    def apply(self, operation: Callable[[V, Any], V], operand: Any, event: Event[Any] | None = None) -> WindowSet[K, V]:
+        """Replace the value of each window that holds the event's time by operation(value, operand)."""
+        table = self.table
+        inner = table.table
+        slot = inner.writing_slot()
+        for start in table.starts(table.event_ms(event)):
+            key = table.store_key(start, self.key)
+            data = slot.get(key)
+            value = inner.missing(self.key) if data is None else inner.decode(data)
+            slot.put(key, inner.encode(operation(value, operand)))
+        return self
+
+    def __iadd__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.add, other)
+
+    def __isub__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.sub, other)
+
+    def __imul__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.mul, other)
+
+    def __itruediv__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.truediv, other)
+
+    def __ifloordiv__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.floordiv, other)
+
+    def __imod__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.mod, other)
+
+    def __ipow__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.pow, other)
+
+    def __ilshift__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.lshift, other)
+
+    def __irshift__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.rshift, other)
+
+    def __iand__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.and_, other)
+
+    def __ixor__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.xor, other)
+
+    def __ior__(self, other: Any) -> WindowSet[K, V]:
+        return self.apply(operator.or_, other)
+
+    def __repr__(self) -> str:
+        return f"<WindowSet: {self.table.name}[{self.key!r}]>"
+
+
+def milliseconds(duration: float | timedelta) -> int:
+    """Return a duration, in seconds or as a timedelta, in milliseconds."""
+    return round(seconds(duration) * 1000)
+
+
+def as_ms(time: Any) -> int:
+    """Return a time, in seconds since the epoch, as a datetime or in ISO 8601, in milliseconds."""
+    if type(time) is float:
+        return round(time * 1000)
+    if isinstance(time, datetime):
+        return round(time.timestamp() * 1000)
+    if isinstance(time, str):
+        return round(datetime.fromisoformat(time).timestamp() * 1000)
+    return round(time * 1000)
+
+
+def _time_getter(field: Any) -> TimeOf:
+    """Return what reads a field: given by name, as a member of a class with slots, or as a model's field."""
+    name = field if isinstance(field, str) else getattr(field, "field", None) or getattr(field, "__name__", None)
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"relative_to_field: expected a model's field, got {field!r}",
+            hint='write relative_to_field(Transaction.ts), or relative_to_field("ts")',
+        )
+    by_attribute, by_key = operator.attrgetter(name), operator.itemgetter(name)
+
+    def time_of(value: Any) -> float | datetime:
+        found: float | datetime = by_key(value) if isinstance(value, dict) else by_attribute(value)
+        return found
+
+    return time_of if isinstance(field, str) else by_attribute
