@@ -1,0 +1,401 @@
+"""The Kafka log against a real broker: what the shared contract suite cannot ask of every home."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.group import LeaveGroupRequest
+
+from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.clock import SystemClock
+from pelton.errors import (
+    ConfigurationError,
+    FencedError,
+    OffsetOutOfRangeError,
+    TopicMismatch,
+    UnavailableError,
+)
+from pelton.log.contract import GroupOptions, Position, RebalanceListener, TopicSpec
+from pelton.log.kafka import KafkaGroup, KafkaLog
+from pelton.log.kafka.cluster import GROUP, Cluster, ConnectionSettings
+from pelton.log.kafka.producer import Producer
+from pelton.log.kafka.transaction import Membership, Transactions
+
+MIB = 1024 * 1024
+pytestmark = pytest.mark.timeout(90)
+
+
+class Member:
+    """A member of a group that notes its callbacks."""
+
+    def __init__(self, group: KafkaGroup, events: list[tuple[Any, ...]]) -> None:
+        self.group = group
+        self.events = events
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 30) -> list[RecordBatch]:
+        """Fetch until a condition holds; return what came."""
+        got: list[RecordBatch] = []
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                got += await self.group.fetch(bytes_max=MIB, timeout_s=0.05)
+        return got
+
+    async def records(self, count: int) -> list[RecordBatch]:
+        """Fetch until there are this many records."""
+        got: list[RecordBatch] = []
+        async with asyncio.timeout(30):
+            while sum(map(len, got)) < count:
+                got += await self.group.fetch(bytes_max=MIB, timeout_s=0.05)
+        return got
+
+
+class Scene:
+    """A log, topics of its own, and the members that join."""
+
+    def __init__(self, bootstrap: str, log: KafkaLog) -> None:
+        self.bootstrap = bootstrap
+        self.log = log
+        self.topics: list[str] = []
+        self.members: list[Member] = []
+
+    async def topic(self, partitions: int = 1, **spec: Any) -> str:
+        """Declare a topic with a fresh name."""
+        name = f"test-{uuid.uuid4()}"
+        await self.log.declare([TopicSpec(name, partitions=partitions, **spec)])
+        self.topics.append(name)
+        return name
+
+    async def join(
+        self, *topics: str, revoking: Callable[[Any], Awaitable[None]] | None = None, **options: Any
+    ) -> Member:
+        """Become a member that has its first assignment only after fetching."""
+        events: list[tuple[Any, ...]] = []
+
+        async def revoked(partitions: frozenset[TopicPartition]) -> None:
+            events.append(("revoked", partitions))
+            if revoking is not None:
+                await revoking(partitions)
+
+        async def assigned(partitions: frozenset[TopicPartition], standbys: frozenset[int]) -> None:
+            events.append(("assigned", partitions, standbys))
+
+        async def lost(partitions: frozenset[TopicPartition]) -> None:
+            events.append(("lost", partitions))
+
+        options = {
+            "group_id": f"group-{topics[0]}",
+            "heartbeat_interval_ms": 200,
+            "session_timeout_ms": 10_000,
+        } | options
+        group = await self.log.join(
+            GroupOptions(topics=frozenset(topics), **options), RebalanceListener(revoked, assigned, lost)
+        )
+        self.members.append(Member(group, events))
+        return self.members[-1]
+
+    async def member(self, *topics: str, **options: Any) -> Member:
+        """Become a member and wait for its first assignment."""
+        member = await self.join(*topics, **options)
+        await member.until(lambda: bool(member.events))
+        return member
+
+    async def everything(self, topic: str, partition: int = 0) -> list[tuple[int, bytes | None, bytes | None]]:
+        """Return all committed records of a partition."""
+        source = TopicPartition(topic, partition)
+        bounds = (await self.log.offsets([source]))[source]
+        rows: list[tuple[int, bytes | None, bytes | None]] = []
+        offset = bounds.start
+        while offset < bounds.end:
+            batch = await self.log.read(source, offset, bytes_max=MIB, timeout_s=5)
+            rows += zip(batch.offsets, batch.keys, batch.values, strict=True)
+            offset = batch.next_offset
+        return rows
+
+
+@pytest_asyncio.fixture
+async def scene(kafka: str) -> AsyncIterator[Scene]:
+    log = KafkaLog(kafka)
+    await log.open()
+    made = Scene(kafka, log)
+    yield made
+    for member in made.members:
+        await member.group.leave()
+    await log.delete_topics(made.topics)
+    await log.close()
+
+
+def batch_of(topic: str, *values: bytes | None, partition: int = 0, key: bytes | None = b"k") -> OutgoingBatch:
+    return OutgoingBatch(topic, partition, [key] * len(values), list(values), list(range(len(values))))
+
+
+async def test_big_commit_is_contiguous_and_in_order(scene: Scene) -> None:
+    topic = await scene.topic(2)
+    member = await scene.member(topic)
+    values = [b"%07d" % number + bytes(200) for number in range(30_000)]
+    first, second = batch_of(topic, *values), batch_of(topic, b"tail", partition=0)
+    other = batch_of(topic, b"other", partition=1)
+    bases = await member.group.commit([first, other, second, OutgoingBatch(topic, 0)], {})
+    assert bases == [0, 0, 30_000, -1]
+    rows = await scene.everything(topic)
+    assert [row[0] for row in rows] == list(range(30_001))
+    assert [row[2] for row in rows] == [*values, b"tail"]
+
+
+async def test_record_larger_than_a_batch(scene: Scene) -> None:
+    topic = await scene.topic(config={"max.message.bytes": str(8 * MIB)})
+    member = await scene.member(topic)
+    big = uuid.uuid4().bytes * (5 * MIB // 16)
+    await member.group.commit([batch_of(topic, b"small", big, b"after")], {})
+    batch = await scene.log.read(TopicPartition(topic, 0), 0, bytes_max=1000, timeout_s=5)
+    assert batch.values[0] == b"small"
+    assert [row[2] for row in await scene.everything(topic)] == [b"small", big, b"after"]
+    got = await member.records(3)
+    assert [value for batch in got for value in batch.values] == [b"small", big, b"after"]
+
+
+async def test_what_the_topic_does_not_take_is_a_configuration_error(scene: Scene) -> None:
+    topic = await scene.topic(config={"max.message.bytes": "1000"}, cleanup_policy="compact")
+    noise = b"".join(uuid.uuid4().bytes for _ in range(200))
+    with pytest.raises(ConfigurationError, match=r"MESSAGE_TOO_LARGE[\s\S]*max.message.bytes"):
+        await scene.log.append([batch_of(topic, noise)])
+    with pytest.raises(ConfigurationError, match="need a key"):
+        await scene.log.append([batch_of(topic, b"x", key=None)])
+    assert await scene.log.append([batch_of(topic, b"fine")]) == [0]
+
+
+async def test_old_generation_is_fenced_and_leaves_nothing(scene: Scene) -> None:
+    topic = await scene.topic(2)
+    source = TopicPartition(topic, 0)
+    first = await scene.member(topic)
+    stale = Membership(f"group-{topic}", first.group.generation, first.group.member_id, None)
+    second = await scene.join(topic)
+    await asyncio.gather(
+        first.until(lambda: len(first.group.assignment()) == 1),
+        second.until(lambda: len(second.group.assignment()) == 1),
+    )
+    for guarantee, member in (("zombie", stale), ("stranger", Membership(f"group-{topic}", 1, "nobody", None))):
+        producer = Producer(scene.log._cluster, transactional_id=f"{guarantee}-{topic}")
+        with pytest.raises(FencedError):
+            await Transactions(scene.log._cluster, producer).commit(
+                [batch_of(topic, b"invisible")], {source: Position(7)}, member
+            )
+    assert await scene.everything(topic) == []
+    assert await scene.log.group_positions(f"group-{topic}", [source]) == {}
+
+
+async def test_positions_of_others_are_refused(scene: Scene) -> None:
+    topic = await scene.topic()
+    for guarantee in ("exactly_once", "at_least_once"):
+        member = await scene.member(topic, guarantee=guarantee)
+        with pytest.raises(FencedError, match="not assigned"):
+            await member.group.commit([batch_of(topic, b"x")], {TopicPartition(topic, 5): Position(1)})
+        await member.group.leave()
+
+
+async def test_second_holder_of_a_transactional_id_fences_the_first(scene: Scene) -> None:
+    topic = await scene.topic()
+    first = await scene.member(topic, transactional_id=f"one-{topic}")
+    await first.group.commit([batch_of(topic, b"1")], {})
+    second = await scene.join(topic, transactional_id=f"one-{topic}", group_id=f"other-{topic}")
+    with pytest.raises(FencedError):
+        await first.group.commit([batch_of(topic, b"zombie")], {})
+    await second.group.commit([batch_of(topic, b"2")], {})
+    assert [row[2] for row in await scene.everything(topic)] == [b"1", b"2"]
+
+
+async def test_restart_aborts_what_the_crash_left_open(scene: Scene) -> None:
+    topic = await scene.topic()
+    cluster = scene.log._cluster
+    crashed = Producer(cluster, transactional_id=f"worker-{topic}", transaction_timeout_ms=60_000)
+    await crashed.initialise()
+    await Transactions(cluster, crashed)._write([batch_of(topic, b"never")])
+    restarted = await scene.member(topic, transactional_id=f"worker-{topic}")
+    await restarted.group.commit([batch_of(topic, b"seen")], {})
+    assert [row[2] for row in await scene.everything(topic)] == [b"seen"]
+    got = await restarted.records(1)
+    assert [value for batch in got for value in batch.values] == [b"seen"]
+    await restarted.until(lambda: restarted.group.lag() == {TopicPartition(topic, 0): 0})
+
+
+class LosesAnswers(Cluster):
+    """A connection that loses the answer to one kind of request, after the broker has acted on it."""
+
+    lost: str = ""
+
+    async def send(self, node: int, request: Any, lane: Hashable) -> Any:
+        answer = await super().send(node, request, lane)
+        if type(request).__name__ == self.lost:
+            self.lost = ""
+            raise KafkaConnectionError("lost")
+        return answer
+
+
+@pytest_asyncio.fixture
+async def faulty(kafka: str) -> AsyncIterator[LosesAnswers]:
+    cluster = LosesAnswers(ConnectionSettings((kafka,), "test"), SystemClock())
+    await cluster.open()
+    yield cluster
+    await cluster.close()
+
+
+async def test_lost_answer_to_the_end_of_a_transaction_is_settled(scene: Scene, faulty: LosesAnswers) -> None:
+    topic = await scene.topic()
+    member = Membership(f"group-{topic}", -1, "", None)
+    transactions = Transactions(faulty, Producer(faulty, transactional_id=f"lossy-{topic}"))
+    faulty.lost = "EndTxnRequest"
+    with pytest.raises(UnavailableError, match="learn whether"):
+        await transactions.commit([batch_of(topic, b"1")], {}, member)
+    assert [row[2] for row in await scene.everything(topic)] == [b"1"]
+    await transactions.commit([batch_of(topic, b"2")], {}, member)
+    assert [row[2] for row in await scene.everything(topic)] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("lost", ["ProduceRequest", "AddPartitionsToTxnRequest", "AddOffsetsToTxnRequest"])
+async def test_other_lost_answers_cost_a_retry_and_double_nothing(
+    scene: Scene, faulty: LosesAnswers, lost: str
+) -> None:
+    topic = await scene.topic()
+    owner = await scene.member(topic)
+    member = Membership(f"group-{topic}", owner.group.generation, owner.group.member_id, None)
+    transactions = Transactions(faulty, Producer(faulty, transactional_id=f"lossy-{topic}"))
+    faulty.lost = lost
+    source = TopicPartition(topic, 0)
+    assert await transactions.commit([batch_of(topic, b"1", b"2")], {source: Position(9, "note")}, member) == [0]
+    assert [row[2] for row in await scene.everything(topic)] == [b"1", b"2"]
+    assert await scene.log.group_positions(f"group-{topic}", [source]) == {source: Position(9, "note")}
+
+
+async def test_partitions_move_and_everyone_knows_everyone(scene: Scene) -> None:
+    topic, table = await scene.topic(4), await scene.topic(4)
+    committed: list[int] = []
+
+    async def revoking(partitions: frozenset[TopicPartition]) -> None:
+        committed.extend(await first.group.commit([batch_of(table, b"last")], dict.fromkeys(partitions, Position(0))))
+
+    first = await scene.member(topic, table, address="a:1", standby_replicas=1, revoking=revoking)
+    assert len(first.group.assignment()) == 8
+    second = await scene.join(topic, table, address="b:2", standby_replicas=1, held=frozenset({3}))
+    await asyncio.gather(
+        first.until(lambda: len(first.group.assignment()) == 4),
+        second.until(lambda: len(second.group.assignment()) == 4),
+    )
+    assert committed == [0]
+    assert first.group.generation == second.group.generation > 1
+    assert not first.group.assignment() & second.group.assignment()
+    numbers = {p.partition for p in first.group.assignment()}
+    assert first.group.assignment() == {TopicPartition(t, n) for t in (topic, table) for n in numbers}
+    assert first.group.members() == second.group.members()
+    assert {m.address: m.tasks | m.standbys for m in first.group.members()} == {
+        "a:1": frozenset(range(4)),
+        "b:2": frozenset(range(4)),
+    }
+    assert second.events[0][2] == frozenset(numbers)
+    await second.group.leave()
+    await first.until(lambda: len(first.group.assignment()) == 8)
+    assert [event[0] for event in first.events] == ["assigned", "revoked", "assigned", "revoked", "assigned"]
+
+
+async def test_member_that_the_group_dropped_loses_its_partitions_and_comes_back(scene: Scene) -> None:
+    topic = await scene.topic(2)
+    member = await scene.member(topic)
+    owned, before = member.group.assignment(), member.group.member_id
+    await scene.log._cluster.to_coordinator(GROUP, f"group-{topic}", LeaveGroupRequest(f"group-{topic}", before))
+    with pytest.raises(FencedError):
+        await member.group.commit([batch_of(topic, b"late")], dict.fromkeys(owned, Position(1)))
+    await member.until(lambda: len(member.events) == 3)
+    assert [event[0] for event in member.events] == ["assigned", "lost", "assigned"]
+    assert member.events[1][1] == owned
+    assert member.group.member_id != before
+    assert await scene.everything(topic) == []
+
+
+async def test_static_member_comes_back_without_a_rebalance(scene: Scene) -> None:
+    topic = await scene.topic(2)
+    first = await scene.member(topic, instance_id="one", transactional_id=None)
+    generation = first.group.generation
+    await first.group.leave()
+    again = await scene.member(topic, instance_id="one")
+    assert again.group.generation == generation
+    assert await again.group.commit([batch_of(topic, b"x")], {TopicPartition(topic, 0): Position(1)}) == [0]
+
+
+async def test_at_least_once_fences_too(scene: Scene) -> None:
+    topic = await scene.topic()
+    source = TopicPartition(topic, 0)
+    member = await scene.member(topic, guarantee="at_least_once")
+    assert await member.group.commit([batch_of(topic, b"1")], {source: Position(3, "note")}) == [0]
+    assert await member.group.committed([source]) == {source: Position(3, "note")}
+    await scene.log._cluster.to_coordinator(
+        GROUP, f"group-{topic}", LeaveGroupRequest(f"group-{topic}", member.group.member_id)
+    )
+    with pytest.raises(FencedError):
+        await member.group.commit([], {source: Position(4)})
+
+
+async def test_pause_keeps_what_is_buffered_and_seek_goes_back(scene: Scene) -> None:
+    topic = await scene.topic()
+    source = TopicPartition(topic, 0)
+    await scene.log.append([batch_of(topic, *[b"%d" % n for n in range(10)]), batch_of(topic, b"last")])
+    member = await scene.member(topic)
+    got = await member.records(1) if not member.group.lag() else []
+    member.group.pause([source])
+    assert await member.group.fetch(bytes_max=MIB, timeout_s=0.3) == []
+    member.group.seek(source, 4)
+    member.group.resume([source])
+    got = await member.records(7)
+    assert [offset for batch in got for offset in batch.offsets] == list(range(4, 11))
+    assert member.group.lag() == {source: 0}
+
+
+async def test_offsets_that_the_log_does_not_hold(scene: Scene) -> None:
+    topic = await scene.topic()
+    source = TopicPartition(topic, 0)
+    await scene.log.append([batch_of(topic, b"x")])
+    with pytest.raises(OffsetOutOfRangeError) as caught:
+        await scene.log.read(source, 99, bytes_max=MIB, timeout_s=1)
+    assert (caught.value.topic, caught.value.partition, caught.value.offset) == (topic, 0, 99)
+    member = await scene.member(topic)
+    member.group.seek(source, 99)
+    with pytest.raises(OffsetOutOfRangeError):
+        await member.until(lambda: False)
+
+
+async def test_other_topics_from_the_next_rebalance(scene: Scene) -> None:
+    one, two = await scene.topic(), await scene.topic()
+    member = await scene.member(one)
+    member.group.update(topics=frozenset({one, two}))
+    await member.until(lambda: member.group.assignment() == {TopicPartition(one, 0), TopicPartition(two, 0)})
+    await scene.log.append([batch_of(two, b"new")])
+    assert [batch.topic for batch in await member.records(1)] == [two]
+
+
+async def test_declared_by_several_at_once(scene: Scene) -> None:
+    name = f"test-{uuid.uuid4()}"
+    scene.topics.append(name)
+    logs = [KafkaLog(scene.bootstrap) for _ in range(4)]
+    await asyncio.gather(*(log.open() for log in logs))
+    assert await asyncio.gather(*(log.declare([TopicSpec(name, partitions=3)]) for log in logs)) == [{name: 3}] * 4
+    await asyncio.gather(*(log.close() for log in logs))
+    with pytest.raises(TopicMismatch, match="has 3 partitions, expected 2"):
+        await scene.log.declare([TopicSpec(name, partitions=2)])
+    with pytest.raises(TopicMismatch, match=r"cleanup\.policy=delete, expected compact"):
+        await scene.log.declare([TopicSpec(name, cleanup_policy="compact")])
+
+
+async def test_nobody_there() -> None:
+    log = KafkaLog(
+        "127.0.0.1:1", security_protocol="SASL_PLAINTEXT", sasl_plain_username="me", sasl_plain_password="s3cret"
+    )
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1") as caught:
+        await log.open()
+    assert caught.value.hint
+    assert "s3cret" not in f"{log!r} {log._settings!r} {caught.value}"
+    with pytest.raises(ConfigurationError) as refused:
+        await KafkaLog("127.0.0.1:1", sasl_pasword="s3cret").open()
+    assert "s3cret" not in str(refused.value)
