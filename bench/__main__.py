@@ -132,7 +132,8 @@ class Harness:
                 )
             except (WorkerFailed, ValueError) as error:
                 self._progress.step(f"{system.label}: FAILED: {error}")
-                return failed(system, count, str(error).splitlines()[0])
+                lines = str(error).splitlines()
+                return failed(system, count, ": ".join(dict.fromkeys([lines[0], lines[-1]])))
             finally:
                 await log.delete_topics(run.topics)
 

@@ -11,11 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pelton.log.sqlite import SqliteLog
-
 from bench.progress import Progress
 from pelton.log.contract import Log
 from pelton.log.kafka import KafkaLog
+from pelton.log.sqlite import SqliteLog
 from pelton.testing.broker import Cluster
 
 __all__ = ["LogSource", "kafka_source", "sqlite_source"]
