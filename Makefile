@@ -13,9 +13,10 @@ ARGS ?=
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
-INSTALL := VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet
+INSTALL := VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet --no-deps
 else
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Without compilation: half of what is installed is never imported, and Python compiles the rest when it is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 endif
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command 'make lock' pyproject.toml
@@ -89,7 +90,7 @@ clean: ## Remove what these targets made, except the data of the application
 .venv/.runtime: requirements/runtime.txt pyproject.toml | .venv/.created
 	@echo "installing pelton"
 	@$(INSTALL) --require-hashes -r requirements/runtime.txt
-	@$(INSTALL) --no-build-isolation --no-deps -e .
+	@$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 .venv/.kafka: requirements/kafka.txt .venv/.runtime
