@@ -131,7 +131,8 @@ class Agent(Generic[V]):
             )
             headers = as_headers(headers) + request
         if isinstance(self.channel, Channel):
-            return await self.channel.send(key=key, value=value, headers=headers)
+            receipt: SendReceipt = await self.channel.send(key=key, value=value, headers=headers)
+            return receipt
         return await self.channel.send(
             key=key, value=value, partition=partition, timestamp=timestamp, headers=headers, force=force
         )

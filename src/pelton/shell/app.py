@@ -206,7 +206,7 @@ class App(faust.App):
 
         return decorate
 
-    actor = agent
+    actor = agent  # type: ignore[assignment]
 
     def Table(  # type: ignore[override]
         self, name: str, *, default: Callable[[], V] | None = None, window: Any = None, **options: Any
@@ -368,13 +368,13 @@ class App(faust.App):
         """Return whether this worker is the one that runs leader-only tasks."""
         return self.runtime is not None and self.runtime.leads()
 
-    @property
-    def transport(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def transport(self) -> Any:
         """What the worker's banner shows as the transport."""
         return _Driver(f"pelton ({URL(str(self.conf.broker[0])).scheme})")
 
-    @property
-    def producer(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def producer(self) -> Any:
         """What Faust's commands see as the producer."""
         return _Producer(self)
 
@@ -403,7 +403,7 @@ class App(faust.App):
 
     start_client = maybe_start_client
 
-    async def maybe_start_producer(self) -> Any:  # type: ignore[override]
+    async def maybe_start_producer(self) -> Any:
         """Open the log, so that this process can send."""
         await self.open_log()
         return self.producer
