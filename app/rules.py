@@ -114,7 +114,7 @@ def impossible_travel(tx: Transaction, profile: AccountProfile) -> Alert | None:
         to_country=here.country,
         km=round(km, 1),
         minutes=round(seconds / 60, 1),
-        km_per_h=round(speed),
+        km_per_h=round(speed, 0),
         new_country=tx.country not in profile.countries,
     )
     span = Span(min(before.ts, tx.ts), max(before.ts, tx.ts))

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from app.models import Alert, Transaction
+from app.models import Transaction
 from pelton.batch import TopicPartition
 from pelton.log.contract import Log
 
@@ -35,7 +36,12 @@ class Bank:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"BROKER_URL": self.broker, "APP_DATADIR": str(self.directory / "data")}
+        return os.environ | {
+            "BROKER_URL": self.broker,
+            "BROKER_SESSION_TIMEOUT": "6",
+            "BROKER_HEARTBEAT_INTERVAL": "1",
+            "APP_DATADIR": str(self.directory / "data"),
+        }
 
     def start(self) -> None:
         """Start a worker; its output goes to worker.txt."""
@@ -80,7 +86,7 @@ class Bank:
         headers = {"Content-Type": content_type}
         async with (
             aiohttp.ClientSession() as session,
-            session.post(self._url(path), data=body, headers=headers) as answer,
+            session.post(self._url(path), data=BytesIO(body), headers=headers) as answer,
         ):
             return answer.status, await answer.json()
 
@@ -130,11 +136,6 @@ async def read_topic(log: Log, topic: str) -> list[list[bytes]]:
 def as_transactions(partitions: list[list[bytes]]) -> list[list[Transaction]]:
     """Return the payments of each partition."""
     return [[msgspec.json.decode(value, type=Transaction) for value in values] for values in partitions]
-
-
-def as_alerts(partitions: list[list[bytes]]) -> list[Alert]:
-    """Return all alerts, partition after partition."""
-    return [msgspec.json.decode(value, type=Alert) for values in partitions for value in values]
 
 
 def _free_port() -> int:
