@@ -85,7 +85,10 @@ class GroupOptions:
     topics: what it reads. Partition n of every topic goes to the same member (co-partitioning).
     guarantee: whether `Group.commit` is one transaction, or durable records followed by positions.
     held: partition numbers whose state this worker already has on disk; the assignment prefers them.
-    instance_id: a name that survives restarts (static membership, KIP-345), or None.
+    instance_id: a name that survives restarts (static membership, KIP-345), or None. A member that joins under it takes
+        the place of the one before, which is fenced.
+    returns: whether a member that leaves keeps its place for the session timeout, expecting to be back (a rolling
+        restart); when False its partitions go to others at once.
     transactional_id: names the producer of the transactions; the log makes one up when None.
     session_timeout_ms: a member silent for so long is out of the group.
     start: where a partition without a committed position begins.
@@ -97,11 +100,12 @@ class GroupOptions:
     held: frozenset[int] = frozenset()
     address: str = ""
     instance_id: str | None = None
+    returns: bool = False
     transactional_id: str | None = None
     standby_replicas: int = 0
     session_timeout_ms: int = 45_000
     heartbeat_interval_ms: int = 3_000
-    transaction_timeout_ms: int = 60_000
+    transaction_timeout_ms: int = 15_000
     fetch_bytes_max: int = 16 * 1024 * 1024
     start: Literal["earliest", "latest"] = "earliest"
 

@@ -91,6 +91,11 @@ class Partition:
         return self.events - self.committed_events
 
     @property
+    def staged(self) -> bool:
+        """Whether a commit would have something to take, other than positions that moved over gaps."""
+        return bool(self.sends) or self.uncommitted > 0 or any(cache.dirty for cache in self.caches.values())
+
+    @property
     def queued_bytes(self) -> int:
         """The bytes that wait for the slowest of its tasks."""
         return max((task.queued_bytes for task in self.tasks), default=0)
@@ -146,10 +151,7 @@ class Partition:
         """
         self._committed = dict(staged.positions)
         self.committed_events = staged.events
-        return {
-            name: self.caches[name].committed(next_offsets.get(name))
-            for name in staged.changelogs
-        }
+        return {name: self.caches[name].committed(next_offsets.get(name)) for name in staged.changelogs}
 
     def stored(self, cache_bytes_max: int) -> None:
         """Say that the store has been written."""

@@ -78,6 +78,7 @@ class RuntimeOptions:
 
     directory: where the stores are kept. address: host:port of this worker's web server, told to the group.
     partitions: how many a topic gets that does not say and does not exist.
+    instance_id, returns: see `GroupOptions`.
     """
 
     app_id: str
@@ -87,6 +88,7 @@ class RuntimeOptions:
     partitions: int = 8
     address: str = ""
     instance_id: str | None = None
+    returns: bool = False
     standby_replicas: int = 0
     session_timeout_ms: int = 45_000
     heartbeat_interval_ms: int = 3_000
@@ -179,6 +181,7 @@ class Runtime:
                 held=frozenset(number for number in held if number >= 0),
                 address=options.address,
                 instance_id=options.instance_id,
+                returns=options.returns,
                 standby_replicas=options.standby_replicas,
                 session_timeout_ms=options.session_timeout_ms,
                 heartbeat_interval_ms=options.heartbeat_interval_ms,
@@ -205,9 +208,12 @@ class Runtime:
         if self._stopping:
             return
         self._stopping = True
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        # A commit that is cut off would take its staged effects with it, and the next one would pass them over: with
+        # the lock in hand, neither loop is in the middle of one.
+        async with self._commit_lock:
+            for loop in self._loops:
+                loop.cancel()
+            await asyncio.gather(*self._loops, return_exceptions=True)
         if self._group is not None:
             await self._release(set(self.partitions))
             await self._group.leave()
@@ -338,7 +344,9 @@ class Runtime:
         return self._quiet()
 
     def _quiet(self) -> bool:
-        """Whether all tasks have done everything there is to read."""
+        """Whether there is something to commit, and all tasks have done everything there is to read."""
+        if not any(partition.staged for partition in self._running()):
+            return False
         lag = self.group.lag()
         for partition in self._running():
             if not partition.idle or any(lag.get(source, 0) for source in self._sources(partition.number)):

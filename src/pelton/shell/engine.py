@@ -11,6 +11,7 @@ from mode import Service
 from pelton.runtime.runtime import Runtime, RuntimeOptions
 from pelton.shell.channel import Channel, ChannelLane
 from pelton.shell.program import build_program
+from pelton.shell.slot import WorkerSlot
 from pelton.state.rocksdb import RocksStores
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Engine(Service):
         super().__init__(**options)
         self.app = app
         self.runtime: Runtime | None = None
+        self._slot: WorkerSlot | None = None
         self._channel_lanes: list[asyncio.Task[None]] = []
 
     async def on_start(self) -> None:
@@ -35,6 +37,8 @@ class Engine(Service):
         app = self.app
         await app.open_log()
         conf = app.conf
+        self._slot = WorkerSlot(conf.datadir)
+        instance_id = getattr(conf, "consumer_group_instance_id", None) or None
         options = RuntimeOptions(
             app_id=conf.id,
             directory=conf.tabledir,
@@ -42,7 +46,8 @@ class Engine(Service):
             guarantee=app.guarantee,
             partitions=conf.topic_partitions,
             address=f"{conf.web_host}:{conf.web_port}" if conf.web_enabled else "",
-            instance_id=getattr(conf, "consumer_group_instance_id", None) or None,
+            instance_id=instance_id or self._slot.name,
+            returns=instance_id is not None,
             standby_replicas=conf.table_standby_replicas,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
@@ -81,3 +86,5 @@ class Engine(Service):
         if self.runtime is not None:
             await self.runtime.stop()
         await self.app.close_log()
+        if self._slot is not None:
+            self._slot.release()

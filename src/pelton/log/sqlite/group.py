@@ -202,7 +202,8 @@ class SqliteGroup:
             await self._listener.revoked(self._assignment)
         self._assignment = frozenset()
         self._positions.clear()
-        await self._log.write(lambda db: self._membership(db).leave())
+        if not (self._options.returns and self._options.instance_id):
+            await self._log.write(lambda db: self._membership(db).leave())
 
     # -- reading -----------------------------------------------------------------------------------
 
