@@ -134,7 +134,7 @@ async def main(records: int) -> None:
     await log.open()
     topic = f"bench-log-{uuid.uuid4()}"
     try:
-        await log.declare([TopicSpec(topic, partitions=PARTITIONS)])
+        await log.declare([TopicSpec(topic, partitions=PARTITIONS, retention_ms=-1)])
         await write(log, topic, records)
         await fetch(log, topic, records)
         await restore(log, topic)

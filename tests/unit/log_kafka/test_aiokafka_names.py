@@ -29,7 +29,7 @@ def test_every_name_is_there() -> None:
         (AIOKafkaClient, "bootstrap close send force_metadata_update get_random_node coordinator_lookup set_topics"),
         (fetcher.Fetcher, "_create_fetch_waiter _notify seek_to error_future close"),
         (GroupCoordinator, "check_errors close"),
-        (SubscriptionState, "subscribe fetch_context reassignment_in_progress subscription topics"),
+        (SubscriptionState, "subscribe reassignment_in_progress subscription topics"),
         (Subscription, "assignment"),
         (Assignment, "state_value"),
         (TopicPartitionState, "paused pause resume position has_valid_position consumed_to"),
@@ -47,7 +47,7 @@ def test_methods(owner: type, names: str) -> None:
         (fetcher.PartitionRecords, "_records _aborted_transactions next_fetch_offset"),
         (fetcher.FetchError, "_error"),
         (GroupCoordinator, "generation member_id"),
-        (TopicPartitionState, "lso"),
+        (TopicPartitionState, "lso timestamp"),
     ],
 )
 def test_attributes(made: type, attributes: str) -> None:

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pelton.log.assignment import Candidate, share
 from pelton.log.contract import GroupOptions, MemberInfo
 from pelton.log.kafka.aio import (
     AbstractPartitionAssignor,
     ConsumerProtocolMemberAssignment,
     ConsumerProtocolMemberMetadata,
 )
-from pelton.log.kafka.sharing import Candidate, share
 
 __all__ = ["Assignor", "GroupAssignment"]
 

@@ -27,7 +27,7 @@ __all__ = ["Assigned", "Coordination", "Revoked"]
 NO_GENERATION = -1
 #: How long the group waits for a member to finish its work and rejoin.
 REBALANCE_TIMEOUT_MS = 60_000
-_MONTH_MS = 30 * 24 * 3600 * 1000
+_NEVER_MS = 10**15
 _FETCH_WAIT_MS = 200
 
 
@@ -97,7 +97,7 @@ class Coordination:
             heartbeat_interval_ms=options.heartbeat_interval_ms,
             rebalance_timeout_ms=max(options.session_timeout_ms, REBALANCE_TIMEOUT_MS),
             # The engine watches its own progress; a long restore within `fetch` must not cost the membership.
-            max_poll_interval_ms=_MONTH_MS,
+            max_poll_interval_ms=_NEVER_MS,
             retry_backoff_ms=20,
             enable_auto_commit=False,
             assignors=(self.assignor,),

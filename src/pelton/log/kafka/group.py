@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.clock import SystemClock
 from pelton.errors import FencedError, PeltonError, UnavailableError
 from pelton.log.contract import GroupOptions, MemberInfo, Position, RebalanceListener
 from pelton.log.kafka.aio import (
@@ -29,6 +30,8 @@ from pelton.log.kafka.transaction import Membership, Transactions
 
 __all__ = ["GroupStatistics", "KafkaGroup"]
 
+#: A broker answers a fetch within 200 ms even when there is nothing new.
+SILENCE_MS_MAX = 10_000
 _NO_RETENTION = -1
 
 
@@ -72,6 +75,7 @@ class KafkaGroup:
         self._members: tuple[MemberInfo, ...] = ()
         self._member_id = ""
         self._generation: int = -1
+        self._assigned_ms = 0
         self._ready = False
         self._left = False
         self._rebalances = self._records = self._bytes = self._commits = self._failed = 0
@@ -99,16 +103,28 @@ class KafkaGroup:
     async def fetch(self, *, bytes_max: int, timeout_s: float) -> Sequence[RecordBatch]:
         """Return what there is to read now; see the contract. Raises: OffsetOutOfRangeError, UnavailableError."""
         deadline = self._cluster.clock.monotonic() + timeout_s
-        with self._coordination.subscriptions.fetch_context():
-            while not self._left:
-                await self._rebalance()
-                if self._ready and (batches := self._drain(bytes_max)):
-                    return batches
-                remaining = deadline - self._cluster.clock.monotonic()
-                if remaining <= 0:
-                    break
-                await self._wait(remaining)
+        while not self._left:
+            await self._rebalance()
+            if self._ready and (batches := self._drain(bytes_max)):
+                return batches
+            remaining = deadline - self._cluster.clock.monotonic()
+            if remaining <= 0:
+                self._check_heard()
+                break
+            await self._wait(remaining)
         return []
+
+    def _check_heard(self) -> None:
+        """Raise when no broker has answered a fetch for long: "nothing to read" must not stand for "nobody there"."""
+        states = [state for state in self._states(self._assignment).values() if not state.paused]
+        # aiokafka stamps each answer with the system's time, so it is compared with that, not with our clock.
+        heard_ms = max([self._assigned_ms, *(state.timestamp or 0 for state in states)])
+        silent_ms = SystemClock().time_ms() - heard_ms
+        if self._ready and states and silent_ms > SILENCE_MS_MAX:
+            raise UnavailableError(
+                f"could not read as a member of group {self._options.group_id!r}: "
+                f"no broker has answered for {silent_ms / 1000:.0f} s"
+            )
 
     async def _wait(self, timeout_s: float) -> None:
         """Wait for records or for an event of the group."""
@@ -252,6 +268,7 @@ class KafkaGroup:
         self._generation, self._member_id = event.generation, event.member_id
         self._rebalances += 1
         await self._listener.assigned(event.partitions, event.group.standbys)
+        self._assigned_ms = SystemClock().time_ms()
         self._ready = True
 
     async def _set_positions(self, partitions: frozenset[TopicPartition]) -> None:

@@ -13,12 +13,13 @@ from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import Clock, SystemClock
 from pelton.errors import ConfigurationError
 from pelton.log.contract import GroupOptions, OffsetRange, Position, RebalanceListener, TopicSpec
-from pelton.log.kafka import offsets, topics
+from pelton.log.kafka import offsets
 from pelton.log.kafka.cluster import Cluster, ConnectionSettings
 from pelton.log.kafka.coordination import Coordination
 from pelton.log.kafka.group import KafkaGroup
 from pelton.log.kafka.producer import Producer
 from pelton.log.kafka.reader import PartitionReader
+from pelton.log.kafka.topics import declare, delete
 
 __all__ = ["KafkaLog", "LogStatistics"]
 
@@ -86,7 +87,7 @@ class KafkaLog:
 
     async def declare(self, specs: Iterable[TopicSpec]) -> Mapping[str, int]:
         """Create the topics that are missing and check those that exist; return topic -> number of partitions."""
-        return await topics.declare(self._cluster, specs)
+        return await declare(self._cluster, specs)
 
     async def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
         """Return topic -> number of partitions; topics that do not exist are missing."""
@@ -99,9 +100,9 @@ class KafkaLog:
         await self._cluster.refresh()
         return frozenset(self._cluster.partition_counts())
 
-    async def delete_topics(self, topics_: Iterable[str]) -> None:
+    async def delete_topics(self, topics: Iterable[str]) -> None:
         """Delete these topics and their records; names that do not exist are ignored."""
-        await topics.delete(self._cluster, topics_)
+        await delete(self._cluster, topics)
 
     async def append(self, batches: Sequence[OutgoingBatch]) -> Sequence[int]:
         """Append outside of any transaction; durable when this returns. See the contract."""
