@@ -66,9 +66,9 @@ class OutgoingBatch:
 
     topic: str
     partition: int
-    keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
-    timestamps_ms: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list["bytes | None"])
+    values: list[bytes | None] = field(default_factory=list["bytes | None"])
+    timestamps_ms: list[int] = field(default_factory=list[int])
     headers: list[Headers] | None = None
 
     def __len__(self) -> int:
@@ -83,7 +83,8 @@ class OutgoingBatch:
     ) -> None:
         """Add one record at the end."""
         if headers and self.headers is None:
-            self.headers = [()] * len(self.keys)
+            empty: Headers = ()
+            self.headers = [empty] * len(self.keys)
         self.keys.append(key)
         self.values.append(value)
         self.timestamps_ms.append(timestamp_ms)

@@ -22,7 +22,17 @@ from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import Clock, SystemClock
 from pelton.config import EngineConfig
 from pelton.errors import CopartitioningError, FencedError, UnavailableError
-from pelton.log.contract import Group, GroupOptions, Guarantee, Log, MemberInfo, Position, RebalanceListener, TopicSpec
+from pelton.log.contract import (
+    Group,
+    GroupOptions,
+    Guarantee,
+    Log,
+    MemberInfo,
+    OffsetRange,
+    Position,
+    RebalanceListener,
+    TopicSpec,
+)
 from pelton.runtime.concurrent import ConcurrentTask
 from pelton.runtime.deadletter import dead_letter_topic
 from pelton.runtime.partition import (
@@ -521,7 +531,7 @@ class Runtime:
         sources = self._sources(partition.number)
         committed = dict(await self.group.committed(sources))
         missing = [source for source in sources if source not in committed]
-        spans = await self._log.offsets(missing) if missing else {}
+        spans: Mapping[TopicPartition, OffsetRange] = await self._log.offsets(missing) if missing else {}
         partition.open_caches(committed)
         starts = committed | {source: Position(span.start) for source, span in spans.items()}
         for spec in self.program.agents.values():

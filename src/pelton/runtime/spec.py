@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pelton.stream.stream import Feed
 __all__ = ["AgentSpec", "SourceSpec", "TableSpec"]
 
 #: Calls an agent's function with a stream over this feed and lane.
-AgentRun = Callable[[Feed, Lane], AsyncIterator[Any] | Awaitable[Any]]
+AgentRun = Callable[[Feed, Lane], AsyncGenerator[Any, None] | Awaitable[Any]]
 #: Hands what the function yielded to the agent's sinks; awaited when it returns an awaitable.
 AgentEmit = Callable[[Lane, Any], Awaitable[None] | None]
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -316,10 +316,10 @@ class Task:
 
     async def _call(self, lane: Lane) -> None:
         result = self.spec.run(self, lane)
-        if not hasattr(result, "__aiter__"):
+        if not isinstance(result, AsyncGenerator):
             await result
             return
-        async with aclosing(result) as outputs:  # type: ignore[type-var]
+        async with aclosing(result) as outputs:
             async for value in outputs:
                 emitted = self.spec.emit(lane, value)
                 if emitted is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -35,7 +35,7 @@ class Agent(Generic[V]):
     def __init__(
         self,
         app: App,
-        fun: Callable[[Stream[V]], Awaitable[Any] | AsyncIterator[Any]],
+        fun: Callable[[Stream[V]], Awaitable[Any] | AsyncGenerator[Any, None]],
         *,
         name: str,
         channel: Topic[Any, V] | Channel[V],
@@ -71,7 +71,7 @@ class Agent(Generic[V]):
             tables=self.app.tables_used_by(self.fun),
         )
 
-    def run(self, feed: Feed, lane: Lane) -> AsyncIterator[Any] | Awaitable[Any]:
+    def run(self, feed: Feed, lane: Lane) -> AsyncGenerator[Any, None] | Awaitable[Any]:
         """Call the function with a stream over one partition."""
         return self.fun(Stream(feed, lane, self.app.repartition))
 

@@ -63,6 +63,10 @@ class ReplyPromise:
         if not self._answer.done():
             self._answer.set_result(value)
 
+    def when_done(self, callback: Callable[[], object]) -> None:
+        """Call this when the answer is there, or nobody waits any more."""
+        self._answer.add_done_callback(lambda _: callback())
+
     def done(self) -> bool:
         """Return whether the answer is there."""
         return self._answer.done()
@@ -113,7 +117,7 @@ class Replies:
             if self._reader is None:
                 await self._start()
         promise = self._promises[correlation_id] = ReplyPromise(self.topic, correlation_id)
-        promise._answer.add_done_callback(lambda _: self._promises.pop(correlation_id, None))
+        promise.when_done(lambda: self._promises.pop(correlation_id, None))
         return promise
 
     async def _start(self) -> None:
