@@ -97,7 +97,7 @@ def test_an_old_java_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_jars_that_are_there_are_not_downloaded(tmp_path: Path) -> None:
-    jar = tmp_path / f"kafka-{KAFKA_VERSION}" / "org" / "kafka.jar"
+    jar = tmp_path / f"kafka-{KAFKA_VERSION}" / "kafka.jar"
     jar.parent.mkdir(parents=True)
     jar.touch()
     told: list[str] = []

@@ -67,9 +67,12 @@ def kafka_classpath(directory: Path, progress: Progress) -> str:
         progress(f"downloading Kafka {KAFKA_VERSION} into {directory} (46 MB, once)")
         # All jars appear at once or none: neither Ctrl-C nor another process that downloads leaves half of one.
         with tempfile.TemporaryDirectory(dir=directory, prefix="download-") as draft:
-            _download(Path(draft) / "jars", progress)
-            _publish(Path(draft) / "jars", home)
-    return os.pathsep.join(map(str, sorted(home.rglob("*.jar"))))
+            jars = Path(draft) / "jars"
+            jars.mkdir()
+            for jar in _download(Path(draft) / "repository", progress):
+                jar.rename(jars / jar.name)
+            _publish(jars, home)
+    return os.pathsep.join(map(str, sorted(home.glob("*.jar"))))
 
 
 def _publish(draft: Path, home: Path) -> None:
@@ -81,10 +84,10 @@ def _publish(draft: Path, home: Path) -> None:
             raise
 
 
-def _download(directory: Path, progress: Progress) -> None:
-    """Resolve and download every jar: with the Python resolver, and with `mvn` where that fails."""
+def _download(directory: Path, progress: Progress) -> set[Path]:
+    """Return every jar, resolved and downloaded: with the Python resolver, and with `mvn` where that fails."""
     try:
-        _download_with(PythonResolver(), directory)
+        return _download_with(PythonResolver(), directory)
     except (RuntimeError, OSError) as failure:
         mvn = shutil.which("mvn")
         if mvn is None:
@@ -93,14 +96,15 @@ def _download(directory: Path, progress: Progress) -> None:
                 hint="check the way to Maven Central; behind a mirror, install Maven and name it in ~/.m2/settings.xml",
             ) from failure
         progress(f"the Python resolver failed ({failure}); trying {mvn}")
-        shutil.rmtree(directory, ignore_errors=True)
-        _download_with(MvnResolver(Path(mvn)), directory)
+        return _download_with(MvnResolver(Path(mvn)), directory / "mvn")
 
 
-def _download_with(resolver: Resolver, directory: Path) -> None:
-    """Download the jars of all coordinates into a directory laid out as a Maven repository."""
+def _download_with(resolver: Resolver, directory: Path) -> set[Path]:
+    """Return the jars of all coordinates, downloaded into a directory laid out as a Maven repository.
+
+    With `mvn` there are more in it: Maven's own plugins, and versions that lost the mediation.
+    """
     context = MavenContext(resolver=resolver, repo_cache=directory, timeout=DOWNLOAD_TIMEOUT_S)
     alone = [context.create_dependency(coordinate) for coordinate in COORDINATES_ALONE]
     named, transitive = resolver.resolve([context.create_dependency(coordinate) for coordinate in COORDINATES])
-    for dependency in (*named, *alone, *transitive):
-        dependency.artifact.resolve()
+    return {dependency.artifact.resolve() for dependency in (*named, *alone, *transitive)}
