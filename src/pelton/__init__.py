@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pelton.shell.agent import Agent
     from pelton.shell.app import App, current_event
     from pelton.shell.channel import Channel
+    from pelton.shell.names import AppCommand, Record, argument, option
     from pelton.shell.sets import SetTable
     from pelton.shell.table import Table
     from pelton.shell.topic import Topic
@@ -55,12 +56,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "Agent": "pelton.shell.agent",
     "App": "pelton.shell.app",
-    "AppCommand": "faust.cli.base",
+    "AppCommand": "pelton.shell.names",
     "Batch": "pelton.stream.stream",
     "Channel": "pelton.shell.channel",
     "Event": "pelton.stream.event",
     "PeltonError": "pelton.errors",
-    "Record": "faust",
+    "Record": "pelton.shell.names",
     "Request": "faust.web",
     "Response": "faust.web",
     "SetTable": "pelton.shell.sets",
@@ -72,9 +73,9 @@ _HOMES = {
     "View": "faust.web",
     "WindowSet": "pelton.shell.windowed",
     "WindowedTable": "pelton.shell.windowed",
-    "argument": "faust.cli",
+    "argument": "pelton.shell.names",
     "current_event": "pelton.shell.app",
-    "option": "faust.cli",
+    "option": "pelton.shell.names",
 }
 
 

@@ -16,6 +16,9 @@ __all__ = ["Headers", "OutgoingBatch", "RecordBatch", "TopicPartition"]
 Headers = tuple[tuple[str, bytes], ...]
 
 
+_NO_HEADERS: Headers = ()
+
+
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
 
@@ -83,8 +86,7 @@ class OutgoingBatch:
     ) -> None:
         """Add one record at the end."""
         if headers and self.headers is None:
-            empty: Headers = ()
-            self.headers = [empty] * len(self.keys)
+            self.headers = [_NO_HEADERS for _ in self.keys]
         self.keys.append(key)
         self.values.append(value)
         self.timestamps_ms.append(timestamp_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -90,7 +90,7 @@ class Agent(Generic[V]):
 
     def get_topic_names(self) -> tuple[str, ...]:
         """Return the names of the topics it reads; none for an agent on a channel."""
-        return self.channel.topics if isinstance(self.channel, Topic) else ()
+        return tuple(self.channel.topics) if isinstance(self.channel, Topic) else ()
 
     def __call__(self, stream: Any = None) -> Any:
         """Call the agent's function itself, for instance in a test of it."""
@@ -131,7 +131,8 @@ class Agent(Generic[V]):
             )
             headers = as_headers(headers) + request
         if isinstance(self.channel, Channel):
-            receipt: SendReceipt = await self.channel.send(key=key, value=value, headers=headers)
+            channel: Channel[Any] = self.channel
+            receipt: SendReceipt = await channel.send(key=key, value=value, headers=headers)
             return receipt
         return await self.channel.send(
             key=key, value=value, partition=partition, timestamp=timestamp, headers=headers, force=force
@@ -232,10 +233,14 @@ class Agent(Generic[V]):
         return f"<Agent: {self.name}>"
 
 
+def _channel_of(place: Any) -> Any:
+    """Return the channel of an agent; anything else is a place to send to itself."""
+    return getattr(place, "channel", place)
+
+
 def _topic_name(place: Any) -> str:
-    if isinstance(place, Agent):
-        place = place.channel
-    return place.get_topic_name() if hasattr(place, "get_topic_name") else str(place)
+    target: Any = _channel_of(place)
+    return str(target.get_topic_name()) if hasattr(target, "get_topic_name") else str(target)
 
 
 def _reply(lane: Lane, headers: Headers, value: Any) -> Send | None:
@@ -251,7 +256,7 @@ def _reply(lane: Lane, headers: Headers, value: Any) -> Send | None:
 
 def _deliver(sink: Sink, lane: Lane, value: Any) -> Awaitable[Any] | None:
     """Hand a value to one sink; returns what is to be awaited, if anything."""
-    target = sink.channel if isinstance(sink, Agent) else sink
+    target: Any = _channel_of(sink)
     if isinstance(target, Topic):
         lane.send(target.outgoing(lane.key, value))
         return None
@@ -266,10 +271,10 @@ async def _all(waiting: Iterable[Awaitable[Any]]) -> None:
         await one
 
 
-async def _each(values: AsyncIterator[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(values, AsyncIterator) or hasattr(values, "__aiter__"):
-        async for value in values:  # type: ignore[union-attr]
+async def _each(values: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(values, AsyncIterable):
+        async for value in values:
             yield value
     else:
-        for value in values:  # type: ignore[union-attr]
+        for value in values:
             yield value

@@ -6,6 +6,8 @@ manager) is replaced by one service, `pelton.shell.engine.Engine`. All that we t
 package, pinned and covered by tests/contract.
 """
 
+# pyright: basic
+# Faust and mode are only partly typed; mypy checks this module strictly all the same.
 from __future__ import annotations
 
 import os
@@ -208,7 +210,7 @@ class App(faust.App):
 
     actor = agent  # type: ignore[assignment]
 
-    def Table(  # type: ignore[override]
+    def Table(
         self, name: str, *, default: Callable[[], V] | None = None, window: Any = None, **options: Any
     ) -> Any:
         """Declare a table; `app.Table("balances", default=float)` looks like a dict of account to amount.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pelton.batch import RecordBatch
@@ -53,7 +53,7 @@ class Channel(Generic[V]):
 
     async def put(self, value: Any) -> None:
         """Put a value, or an event's, into the queue."""
-        await self.send(value=value.value if isinstance(value, Event) else value)
+        await self.send(value=getattr(value, "value", value) if isinstance(value, Event) else value)
 
     def _chunk(self, key: Any, value: Any, headers: HeadersArg | None) -> Chunk:
         offset, self._sent = self._sent, self._sent + 1
@@ -122,13 +122,13 @@ class ChannelLane:
         while True:
             try:
                 result = self._run(self, lane)
-                if hasattr(result, "__aiter__"):
-                    async for value in result:  # type: ignore[union-attr]
+                if isinstance(result, AsyncGenerator):
+                    async for value in result:
                         emitted = self._emit(lane, value)
                         if emitted is not None:
                             await emitted
                 else:
-                    await result  # type: ignore[misc]
+                    await result
                 lane.finish_event()
             except Exception:
                 logger.exception("agent %s failed; channels keep nothing, so the event is skipped", self._name)

@@ -1,5 +1,7 @@
 """Which log a broker URL means, and the credentials that go with it."""
 
+# pyright: basic
+# Faust and mode are only partly typed; mypy checks this module strictly all the same.
 from __future__ import annotations
 
 from pathlib import Path

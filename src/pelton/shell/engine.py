@@ -1,5 +1,7 @@
 """The engine as a service of Faust's worker: it opens the log and runs the runtime; when that fails, so does it."""
 
+# pyright: basic
+# Faust and mode are only partly typed; mypy checks this module strictly all the same.
 from __future__ import annotations
 
 import asyncio

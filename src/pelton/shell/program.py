@@ -6,10 +6,12 @@ are read. The first is read off the names in the agent's code; for the second th
 an empty stream.
 """
 
+# pyright: basic
+# It reads functions and modules of the user's program, which have no types to speak of; mypy checks it strictly.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -168,7 +170,7 @@ async def _plan(app: App, agent: Agent[Any]) -> list[_Forward]:
         return []
     planner = _Planner(app, agent)
     result = agent.fun(Stream(_EmptyFeed(), Lane(agent.name, 0, 0, _NoOutbox()), planner))
-    if hasattr(result, "__aiter__"):
+    if isinstance(result, AsyncGenerator):
         async for _ in result:
             pass
     else:

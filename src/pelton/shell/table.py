@@ -103,7 +103,7 @@ class Table(Generic[K, V]):
         """Return a key as the changelog and the store have it."""
         if type(key) is str and self.text_keys:
             return key.encode()
-        return cast(bytes, self._encode_key(key))
+        return self._encode_key(key)
 
     def writing_slot(self) -> TableSlot:
         """Return the event's partition, to write to. Raises: ConfigurationError outside of agents."""
@@ -197,7 +197,8 @@ class Table(Generic[K, V]):
 
     def update(self, *items: Any, **more: V) -> None:
         """Write several keys."""
-        for key, value in dict(*items, **more).items():
+        new: dict[Any, V] = dict(*items, **more)
+        for key, value in new.items():
             self[key] = value
 
     def clear(self) -> None:

@@ -7,7 +7,7 @@ its receipt says so.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -88,7 +88,7 @@ def as_headers(headers: HeadersArg | None) -> Headers:
     """Return headers in the order given, their values as bytes."""
     if not headers:
         return ()
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    pairs: Iterable[tuple[str, bytes | str]] = headers.items() if isinstance(headers, Mapping) else headers  # pyright: ignore
     return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
 
 
@@ -101,7 +101,7 @@ class Topic(Generic[K, V]):
     def __init__(
         self,
         app: App,
-        names: tuple[str, ...],
+        names: Sequence[str],
         *,
         key_type: type[K] | None = None,
         value_type: type[V] | None = None,
@@ -112,7 +112,7 @@ class Topic(Generic[K, V]):
         if not names:
             raise ConfigurationError("a topic needs a name", hint='write app.topic("transactions")')
         self.app = app
-        self.topics = names
+        self.topics: Sequence[str] = tuple(names)
         self.key_type = key_type
         self.value_type = value_type
         self.key_serializer = key_serializer
@@ -259,7 +259,7 @@ class Topic(Generic[K, V]):
     def derive(self, **changes: Any) -> Topic[Any, Any]:
         """Return a topic like this one with other types, serializers or names."""
         names = tuple(changes.pop("topics", self.topics))
-        settings = {
+        settings: dict[str, Any] = {
             "key_type": self.key_type,
             "value_type": self.value_type,
             "key_serializer": self.key_serializer,

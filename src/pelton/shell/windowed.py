@@ -27,7 +27,14 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 #: What tells a window's time from an event's value, in seconds or as a datetime.
-TimeOf = Callable[[Any], float | datetime]
+TimeOf = Callable[[Any], Any]
+#: What `table[key] += operand` applies to each window's value.
+Operation = Callable[[Any, Any], Any]
+
+_OPERATIONS: dict[str, Operation] = {
+    name: getattr(operator, name)
+    for name in ("add", "and_", "floordiv", "lshift", "mod", "mul", "or_", "pow", "rshift", "sub", "truediv", "xor")
+}
 
 
 class WindowedTable(Generic[K, V]):
@@ -44,7 +51,7 @@ class WindowedTable(Generic[K, V]):
         window: TumblingWindow | HoppingWindow,
         expires: float | timedelta | None,
         time_of: TimeOf | None = None,
-        relative_to_now: bool = False,
+        wall_clock: bool = False,
     ) -> None:
         self.table = table
         self.app = table.app
@@ -55,8 +62,8 @@ class WindowedTable(Generic[K, V]):
         self.size_ms = window.size_ms
         self.step_ms = window.step_ms if isinstance(window, HoppingWindow) else window.size_ms
         self._time_of = time_of
-        self._relative_to_now = relative_to_now
-        self._one_window = self.step_ms == self.size_ms and not relative_to_now
+        self.wall_clock = wall_clock
+        self._one_window = self.step_ms == self.size_ms and not wall_clock
 
     def spec(self) -> TableSpec:
         """Return the table as the runtime knows it."""
@@ -79,7 +86,7 @@ class WindowedTable(Generic[K, V]):
 
     def relative_to_now(self) -> WindowedTable[K, V]:
         """Take the time from the wall clock: results then depend on when they are computed."""
-        return self._with(None, relative_to_now=True)
+        return self._with(None, wall_clock=True)
 
     def relative_to(self, time: float | datetime | Callable[[Any], Any] | Any) -> WindowedTable[K, V]:
         """Take the time from a field, a function of the event's value, or one fixed time."""
@@ -87,15 +94,15 @@ class WindowedTable(Generic[K, V]):
             return self._with(lambda _: time)
         return self._with(time) if callable(time) and hasattr(time, "__code__") else self.relative_to_field(time)
 
-    def _with(self, time_of: TimeOf | None, relative_to_now: bool = False) -> WindowedTable[K, V]:
-        clone = WindowedTable(self.table, self.window, self.expires, time_of, relative_to_now)
+    def _with(self, time_of: TimeOf | None, wall_clock: bool = False) -> WindowedTable[K, V]:
+        clone = WindowedTable(self.table, self.window, self.expires, time_of, wall_clock)
         self.app.tables[self.name] = cast(Any, clone)
         return clone
 
     def event_ms(self, event: Event[Any] | None = None) -> int:
         """Return the time that chooses the window, in milliseconds since the epoch."""
         lane = CURRENT_LANE.get()
-        if self._relative_to_now or (lane is None and event is None):
+        if self.wall_clock or (lane is None and event is None):
             return self.app.clock.time_ms()
         if event is not None:
             return event.message.timestamp_ms if self._time_of is None else as_ms(self._time_of(event.value))
@@ -220,7 +227,7 @@ class WindowSet(Generic[K, V]):
         """Return the value in the latest window that holds the event's time."""
         windowed = self.table
         lane = CURRENT_LANE.get()
-        if lane is None or event is not None or windowed._relative_to_now:
+        if lane is None or event is not None or windowed.wall_clock:
             return windowed.read(self.key, windowed.latest_start(windowed.event_ms(event)))
         table = windowed.table
         slot = table.slot(lane)
@@ -258,40 +265,40 @@ class WindowSet(Generic[K, V]):
         return self
 
     def __iadd__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.add, other)
+        return self.apply(_OPERATIONS["add"], other)
 
     def __isub__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.sub, other)
+        return self.apply(_OPERATIONS["sub"], other)
 
     def __imul__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.mul, other)
+        return self.apply(_OPERATIONS["mul"], other)
 
     def __itruediv__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.truediv, other)
+        return self.apply(_OPERATIONS["truediv"], other)
 
     def __ifloordiv__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.floordiv, other)
+        return self.apply(_OPERATIONS["floordiv"], other)
 
     def __imod__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.mod, other)
+        return self.apply(_OPERATIONS["mod"], other)
 
     def __ipow__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.pow, other)
+        return self.apply(_OPERATIONS["pow"], other)
 
     def __ilshift__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.lshift, other)
+        return self.apply(_OPERATIONS["lshift"], other)
 
     def __irshift__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.rshift, other)
+        return self.apply(_OPERATIONS["rshift"], other)
 
     def __iand__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.and_, other)
+        return self.apply(_OPERATIONS["and_"], other)
 
     def __ixor__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.xor, other)
+        return self.apply(_OPERATIONS["xor"], other)
 
     def __ior__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(operator.or_, other)
+        return self.apply(_OPERATIONS["or_"], other)
 
     def __repr__(self) -> str:
         return f"<WindowSet: {self.table.name}[{self.key!r}]>"
@@ -310,7 +317,7 @@ def as_ms(time: Any) -> int:
         return round(time.timestamp() * 1000)
     if isinstance(time, str):
         return round(datetime.fromisoformat(time).timestamp() * 1000)
-    return round(time * 1000)
+    return round(float(time) * 1000)
 
 
 def _time_getter(field: Any) -> TimeOf:
@@ -323,8 +330,8 @@ def _time_getter(field: Any) -> TimeOf:
         )
     by_attribute, by_key = operator.attrgetter(name), operator.itemgetter(name)
 
-    def time_of(value: Any) -> float | datetime:
-        found: float | datetime = by_key(value) if isinstance(value, dict) else by_attribute(value)
+    def time_of(value: Any) -> Any:
+        found: Any = by_key(value) if isinstance(value, dict) else by_attribute(value)
         return found
 
     return time_of if isinstance(field, str) else by_attribute

@@ -334,7 +334,8 @@ async def _next(feed: Feed, lane: Lane) -> Chunk | None:
 
 def _field_getter(field: str) -> Callable[[Any], Any]:
     def get(value: Any) -> Any:
-        return value[field] if isinstance(value, dict) else getattr(value, field)
+        found: Any = value[field] if isinstance(value, dict) else getattr(value, field)
+        return found
 
     return get
 
