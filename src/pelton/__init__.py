@@ -8,17 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faust import Record
-    from faust.cli import argument, option
-    from faust.cli.base import AppCommand
-    from faust.web import Request, Response, View
-
     from pelton.batch import TopicPartition
     from pelton.errors import PeltonError, UnavailableError
     from pelton.shell.agent import Agent
     from pelton.shell.app import App, current_event
     from pelton.shell.channel import Channel
-    from pelton.shell.names import AppCommand, Record, argument, option
+    from pelton.shell.names import AppCommand, Record, Request, Response, View, argument, option
     from pelton.shell.sets import SetTable
     from pelton.shell.table import Table
     from pelton.shell.topic import Topic
@@ -62,15 +57,15 @@ _HOMES = {
     "Event": "pelton.stream.event",
     "PeltonError": "pelton.errors",
     "Record": "pelton.shell.names",
-    "Request": "faust.web",
-    "Response": "faust.web",
+    "Request": "pelton.shell.names",
+    "Response": "pelton.shell.names",
     "SetTable": "pelton.shell.sets",
     "Stream": "pelton.stream.stream",
     "Table": "pelton.shell.table",
     "Topic": "pelton.shell.topic",
     "TopicPartition": "pelton.batch",
     "UnavailableError": "pelton.errors",
-    "View": "faust.web",
+    "View": "pelton.shell.names",
     "WindowSet": "pelton.shell.windowed",
     "WindowedTable": "pelton.shell.windowed",
     "argument": "pelton.shell.names",

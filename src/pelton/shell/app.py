@@ -210,9 +210,7 @@ class App(faust.App):
 
     actor = agent  # type: ignore[assignment]
 
-    def Table(
-        self, name: str, *, default: Callable[[], V] | None = None, window: Any = None, **options: Any
-    ) -> Any:
+    def Table(self, name: str, *, default: Callable[[], V] | None = None, window: Any = None, **options: Any) -> Any:
         """Declare a table; `app.Table("balances", default=float)` looks like a dict of account to amount.
 
         options: key_type, value_type, key_serializer, value_serializer, partitions, help.
