@@ -179,9 +179,7 @@ class Group(Protocol):
         """
         ...
 
-    async def committed(
-        self, partitions: Iterable[TopicPartition]
-    ) -> Mapping[TopicPartition, Position]:
+    async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Position]:
         """Return the group's committed positions; partitions that have none are missing."""
         ...
 
@@ -254,9 +252,7 @@ class Log(Protocol):
         """
         ...
 
-    async def read(
-        self, partition: TopicPartition, offset: int, *, bytes_max: int, timeout_s: float
-    ) -> RecordBatch:
+    async def read(self, partition: TopicPartition, offset: int, *, bytes_max: int, timeout_s: float) -> RecordBatch:
         """Read committed records from an offset, outside of any group; empty when none came in time.
 
         At least one record is returned when there is one, however large.
@@ -264,9 +260,7 @@ class Log(Protocol):
         """
         ...
 
-    async def offsets(
-        self, partitions: Iterable[TopicPartition]
-    ) -> Mapping[TopicPartition, OffsetRange]:
+    async def offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, OffsetRange]:
         """Return the range of offsets each partition holds (committed records only)."""
         ...
 

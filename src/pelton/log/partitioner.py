@@ -70,6 +70,8 @@ def partitions_for(keys: Sequence[bytes], partitions: int) -> list[int]:
                 found[index] = partition_for(keys[index], partitions)
             continue
         hashes = _hash_many([keys[index] for index in indexes], length)
-        for index, value in zip(indexes, ((hashes & np.uint32(_POSITIVE)) % np.uint32(partitions)).tolist(), strict=True):
+        for index, value in zip(
+            indexes, ((hashes & np.uint32(_POSITIVE)) % np.uint32(partitions)).tolist(), strict=True
+        ):
             found[index] = value
     return found

@@ -126,20 +126,24 @@ class WindowedTable(Generic[K, V]):
         return window_key_prefix(start_ms) + self.table.encode_key(key)
 
     def locate(self, lane: Lane, slot: TableSlot, key: Any) -> bytes:
-        """Return the store key of the latest window of the lane's event.
+        """Return the store key of the latest window of the lane's event, and note for which key and value it is.
 
         An event reads a window and writes it back: the key is worked out once for both.
         """
-        if slot.located_key is key and slot.located_cursor == lane.cursor and slot.located_chunk is lane.chunk:
-            return slot.located
-        time_ms = lane.timestamp_ms if self._time_of is None else as_ms(self._time_of(lane.value))
+        time_of = self._time_of
+        if time_of is None:
+            time_ms = lane.timestamp_ms
+            slot.located_key = None  # the same value may come again at another time
+        else:
+            slot.located_key, slot.located_value = key, lane.value
+            time = time_of(lane.value)
+            time_ms = round(time * 1000) if type(time) is float else as_ms(time)
         start_ms = time_ms - time_ms % self.step_ms
         if start_ms != slot.start_ms:
             slot.start_ms, slot.prefix = start_ms, window_key_prefix(start_ms)
         table = self.table
-        data = key.encode() if type(key) is str and table.text_keys else table.encode_key(key)
-        slot.located_key, slot.located_cursor, slot.located_chunk = key, lane.cursor, lane.chunk
-        slot.located = located = slot.prefix + data
+        encoded = key.encode() if type(key) is str and table.text_keys else table.encode_key(key)
+        slot.located = located = slot.prefix + encoded
         return located
 
     def read(self, key: Any, start_ms: int) -> V:
@@ -167,13 +171,23 @@ class WindowedTable(Generic[K, V]):
     def __setitem__(self, key: K, value: V | WindowSet[K, V]) -> None:
         if type(value) is WindowSet:
             return  # `table[key] += 1` has written its windows already
-        table = self.table
         lane = CURRENT_LANE.get()
-        slot = table.slot(lane) if lane is not None else table.writing_slot()
-        data = table.encode(value)
-        if lane is not None and self._one_window:
-            slot.put(self.locate(lane, slot, key), data)
+        slot = lane.tables.get(self.name) if lane is not None else None
+        if lane is None or slot is None or not self._one_window:
+            self._set_windows(key, cast(V, value))
             return
+        # From here on it is `slot.put`, written out: a call less for each event.
+        noted = slot.located_key is key and slot.located_value is lane.value
+        located = slot.located if noted else self.locate(lane, slot, key)
+        overlay = slot.overlay
+        if not overlay:
+            lane.touched.append(slot)
+            lane.dirty = True
+        overlay[located] = self.table.encode(value)
+
+    def _set_windows(self, key: K, value: V) -> None:
+        slot = self.table.writing_slot()
+        data = self.table.encode(value)
         for start in self.starts(self.event_ms()):
             slot.put(self.store_key(start, key), data)
 
@@ -215,7 +229,7 @@ class WindowedTable(Generic[K, V]):
 
 
 class WindowSet(Generic[K, V]):
-    """The windows of one key."""
+    """The windows of one key of a table."""
 
     __slots__ = ("key", "table")
 
@@ -225,14 +239,15 @@ class WindowSet(Generic[K, V]):
 
     def current(self, event: Event[Any] | None = None) -> V:
         """Return the value in the latest window that holds the event's time."""
-        windowed = self.table
+        windowed, key = self.table, self.key
         lane = CURRENT_LANE.get()
-        if lane is None or event is not None or windowed.wall_clock:
-            return windowed.read(self.key, windowed.latest_start(windowed.event_ms(event)))
+        slot = lane.tables.get(windowed.name) if lane is not None else None
+        if lane is None or slot is None or event is not None or windowed.wall_clock:
+            return windowed.read(key, windowed.latest_start(windowed.event_ms(event)))
+        noted = slot.located_key is key and slot.located_value is lane.value
+        data = slot.get(slot.located if noted else windowed.locate(lane, slot, key))
         table = windowed.table
-        slot = table.slot(lane)
-        data = slot.get(windowed.locate(lane, slot, self.key))
-        return table.missing(self.key) if data is None else cast(V, table.decode(data))
+        return table.missing(key) if data is None else cast(V, table.decode(data))
 
     def value(self, event: Event[Any] | None = None) -> V:
         """Return the same as `current`: the window is chosen as the table says."""

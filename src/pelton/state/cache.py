@@ -54,6 +54,7 @@ class TableCache:
         "_size_ms",
         "_store",
         "dirty",
+        "expires",
         "horizon",
         "late_writes",
         "position",
@@ -82,16 +83,14 @@ class TableCache:
         self._in_flight: dict[bytes, bytes | None] = {}
         self._size_ms = window_size_ms
         self._retention_ms = retention_ms
+        #: Whether windows are ever given up; when not, a merge is no more than `dirty.update`.
+        self.expires = window_size_ms is not None and retention_ms is not None
         self._nbytes = 0
         self._latest = b""
         self._expired_to = b""
-        if self._expires:
+        if self.expires:
             self._see(store.last_key(table) or b"")
             self._expired_to = self.horizon
-
-    @property
-    def _expires(self) -> bool:
-        return self._size_ms is not None and self._retention_ms is not None
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value that complete events left under a key; None when there is none."""
@@ -107,7 +106,7 @@ class TableCache:
 
     def merge(self, writes: Mapping[bytes, bytes | None]) -> None:
         """Take over the writes of an event that is complete."""
-        if self._expires:
+        if self.expires:
             writes = self._without_late(writes)
         self.dirty.update(writes)
 

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from heapq import merge as merge_sorted
 from operator import itemgetter
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from pelton.batch import Headers, RecordBatch
 from pelton.state.cache import TableCache
@@ -90,9 +90,8 @@ class TableSlot:
         "_cache",
         "_lane",
         "located",
-        "located_chunk",
-        "located_cursor",
         "located_key",
+        "located_value",
         "overlay",
         "prefix",
         "stage",
@@ -110,22 +109,22 @@ class TableSlot:
         #: likewise.
         self.located = self.prefix = b""
         self.located_key: object = None
-        self.located_cursor = -1
-        self.located_chunk: object = None
+        self.located_value: object = None
         self.start_ms = -1
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under a key, or None."""
+        value: Any = _MISSING
         if self.overlay:
             value = self.overlay.get(key, _MISSING)
-            if value is not _MISSING:
-                return value  # type: ignore[return-value]
-        if self.stage:
+        if value is _MISSING and self.stage:
             value = self.stage.get(key, _MISSING)
-            if value is not _MISSING:
-                return value  # type: ignore[return-value]
-        value = self._cache.dirty.get(key, _MISSING)
-        return self._cache.get(key) if value is _MISSING else value  # type: ignore[return-value]
+        if value is _MISSING:
+            cache = self._cache
+            value = cache.dirty.get(key, _MISSING)
+            if value is _MISSING:
+                return cache.get(key)
+        return cast("bytes | None", value)
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a value, or delete the key with None, as an effect of the lane's event."""
@@ -145,11 +144,14 @@ class TableSlot:
 
     def merge(self) -> None:
         """Make the event's writes visible to others: it is complete."""
-        if self.stage is None:
-            self._cache.merge(self.overlay)
+        overlay, cache = self.overlay, self._cache
+        if self.stage is not None:
+            self.stage.update(overlay)
+        elif cache.expires:
+            cache.merge(overlay)
         else:
-            self.stage.update(self.overlay)
-        self.overlay.clear()
+            cache.dirty.update(overlay)
+        overlay.clear()
 
     def discard(self) -> None:
         """Forget the writes of an event that failed."""
@@ -225,9 +227,11 @@ class Lane:
 
     def finish_event(self) -> None:
         """The event is complete: hand its effects over, all of them at once."""
-        for slot in self.touched:
-            slot.merge()
-        self.touched.clear()
+        touched = self.touched
+        if touched:
+            for slot in touched:
+                slot.merge()
+            touched.clear()
         if self.sends:
             self.outbox.extend(self.sends)
             self.sends = []

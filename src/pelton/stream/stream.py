@@ -204,7 +204,7 @@ class Stream(Generic[V]):
         feed, lane = self.bound()
         while chunk := await _next(feed, lane):
             lane.held.append(chunk)
-            lane.cursor = len(chunk.rows) - 1
+            lane.cursor, lane.value = len(chunk.rows) - 1, chunk.values[-1]
             kept, values = await self._process_chunk(chunk) if self.processors else (chunk, chunk.values)
             if values:
                 yield Batch(kept, cast(Sequence[V], values))
@@ -257,6 +257,7 @@ class Stream(Generic[V]):
             if missing <= 0 or chunk is None or chunk.alone:
                 lane.chunk = lane.held[-1]
                 lane.cursor = len(lane.chunk.rows) - 1
+                lane.value = lane.chunk.values[-1]
                 yield list(lane.held)
                 _finish_gathered(lane)
                 deadline = None
