@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from pelton.batch import OutgoingBatch, TopicPartition
-from pelton.errors import PeltonError
 from pelton.log.contract import Log, TopicSpec
 from pelton.log.partitioner import partition_for
 from pelton.shell.topic import RecordMetadata
@@ -56,7 +55,7 @@ class Sender:
             self._room.set()
             try:
                 await self._append(pending)
-            except PeltonError as error:
+            except Exception as error:  # whoever waits for a receipt must hear of it, whatever it was
                 for _, receipt in pending:
                     if not receipt.done():
                         receipt.set_exception(error)
