@@ -11,12 +11,13 @@ package, pinned and covered by tests/contract.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar, cast
 
 import faust
 from faust.app.base import SCAN_AGENT, BootStrategy
+from faust.cli.base import AppCommand
 from faust.utils.venusian import attach
 from mode.utils.objects import qualname
 from yarl import URL
@@ -209,6 +210,15 @@ class App(faust.App):
         return decorate
 
     actor = agent  # type: ignore[assignment]
+
+    def command(
+        self, *options: Any, base: type[AppCommand] | None = None, **kwargs: Any
+    ) -> Callable[[Callable[..., Awaitable[Any]]], type[AppCommand]]:
+        """Make a command of an async function: `faust -A app <its name>`.
+
+        options: `pelton.option(...)` and `pelton.argument(...)`, in the order that the command takes them.
+        """
+        return super().command(*options, base=base, **kwargs)
 
     def Table(self, name: str, *, default: Callable[[], V] | None = None, window: Any = None, **options: Any) -> Any:
         """Declare a table; `app.Table("balances", default=float)` looks like a dict of account to amount.
