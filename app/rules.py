@@ -25,6 +25,7 @@ from app.models import (
 )
 
 __all__ = [
+    "HISTORY_MIN",
     "Span",
     "amount_against_history",
     "card_testing",

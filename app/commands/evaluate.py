@@ -8,6 +8,7 @@ from app.bank import app
 from app.evaluation import Quality, quality_by_rule
 from app.logbook import entries
 from app.models import Alert, Transaction
+from app.rules import HISTORY_MIN
 from pelton import AppCommand
 
 __all__ = ["evaluate"]
@@ -28,6 +29,7 @@ async def evaluate(self: AppCommand) -> None:
     for quality in quality_by_rule(alerts, labels):
         print(_row(quality))
     print("\nright: the alert points at a thief's payment. found: one of the crime's payments at least did.")
+    print(f"amount judges an account after {HISTORY_MIN} payments: its recall grows over the first simulated days.")
 
 
 def _row(quality: Quality) -> str:
