@@ -333,9 +333,8 @@ class Task:
         lane.finish_event()
         lane.held.clear()
         chunk, lane.chunk = lane.chunk, None
-        if chunk is not None:
-            if lane.cursor + 1 < len(chunk.rows):
-                self._push_back([chunk.split(lane.cursor + 1)])
+        if chunk is not None and lane.cursor + 1 < len(chunk.rows):
+            self._push_back([chunk.split(lane.cursor + 1)])
 
     def _push_back(self, chunks: list[Chunk]) -> None:
         self._handed -= sum(len(chunk.rows) for chunk in chunks)
