@@ -99,7 +99,8 @@ class ConcurrentTask(Task):
             if len(self._waiting) == len(self.lanes):
                 self._arrived.set()
             try:
-                await asyncio.wait_for(came.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await came.wait()
             except TimeoutError:
                 return None
             finally:

@@ -337,7 +337,9 @@ class Runtime:
     async def _commit_loop(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _TICK_S)
+                # Not wait_for: before Python 3.12 it swallows a cancellation that meets the event, and `stop` hangs.
+                async with asyncio.timeout(_TICK_S):
+                    await self._wake.wait()
             self._wake.clear()
             self._resume_drained()
             self._raise_crashes()

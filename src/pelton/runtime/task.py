@@ -237,7 +237,8 @@ class Task:
         self.idle = True
         self.options.settled()
         try:
-            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._arrived.wait()
         except TimeoutError:
             return False
         return True

@@ -68,7 +68,8 @@ class Channel(Generic[V]):
 
     async def get(self, *, timeout: float | None = None) -> Event[V]:
         """Take the next event. timeout: seconds, for ever when None. Raises: TimeoutError."""
-        chunk = await asyncio.wait_for(self.queue.get(), timeout)
+        async with asyncio.timeout(timeout):
+            chunk = await self.queue.get()
         return Event(chunk, 0, chunk.values[0])  # type: ignore[arg-type]
 
     async def __aiter__(self) -> AsyncIterator[Event[V]]:
@@ -104,7 +105,8 @@ class ChannelLane:
         await self._send_out()
         lane.chunk = None
         try:
-            chunk = await asyncio.wait_for(self._channel.queue.get(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                chunk = await self._channel.queue.get()
         except TimeoutError:
             return None
         lane.chunk, lane.cursor = chunk, 0

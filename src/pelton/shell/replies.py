@@ -74,7 +74,8 @@ class ReplyPromise:
     async def wait(self, timeout_s: float | None) -> Any:
         """Wait for the answer. Raises: TimeoutError."""
         try:
-            return await asyncio.wait_for(asyncio.shield(self._answer), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(self._answer)
         except TimeoutError:
             raise TimeoutError(f"no answer within {timeout_s:g} s to request {self.correlation_id}") from None
 

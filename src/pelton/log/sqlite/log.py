@@ -137,7 +137,8 @@ class SqliteLog:
                 return False
             self._appended.clear()
             try:
-                await asyncio.wait_for(self._appended.wait(), min(pause, left))
+                async with asyncio.timeout(min(pause, left)):
+                    await self._appended.wait()
             except TimeoutError:
                 pause = min(pause * 1.2, _POLL_MAX_S)
         return True
