@@ -135,16 +135,22 @@ class WindowedTable(Generic[K, V]):
             time_ms = lane.timestamp_ms
             slot.located_key = None  # the same value may come again at another time
         else:
-            slot.located_key, slot.located_value = key, lane.value
-            time = time_of(lane.value)
-            time_ms = round(time * 1000) if type(time) is float else as_ms(time)
-        start_ms = time_ms - time_ms % self.step_ms
-        if start_ms != slot.start_ms:
-            slot.start_ms, slot.prefix = start_ms, window_key_prefix(start_ms)
+            slot.located_key = key
+            slot.located_value = value = lane.value
+            time = time_of(value)
+            same = type(time) is float and slot.window_from < time < slot.window_to  # most often so
+            time_ms = slot.start_ms if same else as_ms(time)
+        if time_ms != slot.start_ms:
+            self._enter(slot, time_ms - time_ms % self.step_ms)
         table = self.table
         encoded = key.encode() if type(key) is str and table.text_keys else table.encode_key(key)
         slot.located = located = slot.prefix + encoded
         return located
+
+    def _enter(self, slot: TableSlot, start_ms: int) -> None:
+        """Note the window that a slot is at: its prefix, and the times, in seconds, that are safely within it."""
+        slot.start_ms, slot.prefix = start_ms, window_key_prefix(start_ms)
+        slot.window_from, slot.window_to = (start_ms + 1) / 1000, (start_ms + self.step_ms - 1) / 1000
 
     def read(self, key: Any, start_ms: int) -> V:
         """Return the value of a key in the window that begins at a time."""

@@ -96,6 +96,8 @@ class TableSlot:
         "prefix",
         "stage",
         "start_ms",
+        "window_from",
+        "window_to",
     )
 
     def __init__(self, lane: Lane, cache: TableCache, stage: dict[bytes, bytes | None] | None) -> None:
@@ -111,6 +113,7 @@ class TableSlot:
         self.located_key: object = None
         self.located_value: object = None
         self.start_ms = -1
+        self.window_from = self.window_to = 0.0
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under a key, or None."""
