@@ -1,15 +1,63 @@
-"""faust.Record as a type of keys and values."""
+"""faust.Record as a type of keys and values, and inside of values that have no type."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
+import msgspec
 from faust import Record
 
-from pelton.codec import adapted_codec, register_adapter
+from pelton.codec import adapted_codec, codec_for, register_adapter
 from pelton.codec.contract import Codec
 
-__all__ = ["register_records"]
+__all__ = ["plain", "record_serializer", "register_records", "shell_codec"]
+
+#: What every serializer writes in its own way; anything else is taken apart first.
+_KEPT = (bytes, bytearray, date, datetime, time, timedelta, Decimal, UUID)
+
+
+def plain(value: Any) -> Any:
+    """Return a value with all models in it taken apart, into dicts, lists, strings and numbers."""
+    return msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=_take_apart)
+
+
+def _take_apart(value: Any) -> Any:
+    """Turn what msgspec does not know into what it does: models know how."""
+    for name in ("to_representation", "model_dump"):
+        method = getattr(value, name, None)
+        if method is not None:
+            return method()
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
+
+def record_serializer(type_: Any) -> str | None:
+    """Return the serializer that a Record class was declared with, as Faust has it; None for other types."""
+    if not _is_record(type_):
+        return None
+    serializer = type_._options.serializer
+    return None if serializer is None else str(serializer)
+
+
+@lru_cache(maxsize=1024)
+def shell_codec(type_: Any, serializer: str) -> Codec[Any]:
+    """Return the codec of a type; without a type, values may be models, or hold some, all the same."""
+    codec = codec_for(type_, serializer)
+    if codec.type is not None or serializer not in ("json", "msgpack"):
+        return codec
+    encode_builtin = codec.encode
+
+    def encode(value: Any) -> bytes:
+        try:
+            return encode_builtin(value)
+        except TypeError:
+            return encode_builtin(plain(value))
+
+    return replace(codec, encode=encode)
 
 
 def _is_record(type_: Any) -> bool:
@@ -17,12 +65,7 @@ def _is_record(type_: Any) -> bool:
 
 
 def _make(type_: Any, serializer: str) -> Codec[Any]:
-    return adapted_codec(
-        type_,
-        serializer,
-        load=type_.from_data,
-        dump=lambda record: record.to_representation(),
-    )
+    return adapted_codec(type_, serializer, load=type_.from_data, dump=plain)
 
 
 def register_records() -> None:

@@ -13,6 +13,7 @@ import msgspec
 from pelton.batch import TopicPartition
 from pelton.errors import PeltonError
 from pelton.log.contract import Log, TopicSpec
+from pelton.shell.models import plain
 
 __all__ = ["CORRELATION_ID", "REPLY_TO", "Barrier", "Replies", "ReplyPromise", "ReplyTuple", "encode_reply"]
 
@@ -28,19 +29,10 @@ _READ_BYTES = 1024 * 1024
 _READ_S = 1.0
 
 
-def _plain(value: Any) -> Any:
-    """Turn what msgspec cannot write into what it can: models know how."""
-    for name in ("to_representation", "model_dump"):
-        method = getattr(value, name, None)
-        if method is not None:
-            return method()
-    raise TypeError(f"cannot answer with a {type(value).__name__}")
-
-
 def encode_reply(key: Any, value: Any, correlation_id: str) -> bytes:
     """Return an answer as bytes: a JSON object with key, value and correlation_id."""
     text = key.decode(errors="replace") if isinstance(key, bytes) else key
-    return msgspec.json.encode({"key": text, "value": value, "correlation_id": correlation_id}, enc_hook=_plain)
+    return msgspec.json.encode(plain({"key": text, "value": value, "correlation_id": correlation_id}))
 
 
 class ReplyTuple(NamedTuple):

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from pelton.codec import codec_for, default_serializer
+from pelton.codec import default_serializer
 from pelton.codec.contract import Codec
 from pelton.errors import ConfigurationError
 from pelton.log.contract import TopicSpec
 from pelton.log.partitioner import partition_for
 from pelton.runtime.spec import TableSpec
+from pelton.shell.models import record_serializer, shell_codec
 from pelton.shell.windowed import WindowedTable, milliseconds
 from pelton.state.cache import TableCache
 from pelton.stream.lane import CURRENT_LANE, Lane, TableSlot
@@ -84,9 +85,17 @@ class Table(Generic[K, V]):
         """Return the codecs of its keys and values."""
         if self._codecs is None:
             untyped = "json" if self.key_type is None else None
-            key = self._key_serializer or default_serializer(self.key_type, role="key", configured=untyped)
-            value = self._value_serializer or default_serializer(self.value_type, role="value")
-            self._codecs = codec_for(self.key_type, key), codec_for(self.value_type, value)
+            key = (
+                self._key_serializer
+                or record_serializer(self.key_type)
+                or default_serializer(self.key_type, role="key", configured=untyped)
+            )
+            value = (
+                self._value_serializer
+                or record_serializer(self.value_type)
+                or default_serializer(self.value_type, role="value")
+            )
+            self._codecs = shell_codec(self.key_type, key), shell_codec(self.value_type, value)
             self.text_keys = self.key_type is str and key == "raw"
             self._encode_key, self.decode_key = self._codecs[0].encode, self._codecs[0].decode
             self.encode, self.decode = self._codecs[1].encode, self._codecs[1].decode

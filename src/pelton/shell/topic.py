@@ -13,10 +13,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pelton.batch import Headers
-from pelton.codec import codec_for, default_serializer
+from pelton.codec import default_serializer
 from pelton.codec.contract import Codec
 from pelton.errors import ConfigurationError
 from pelton.log.contract import CleanupPolicy, TopicSpec
+from pelton.shell.models import record_serializer, shell_codec
 from pelton.stream.lane import CURRENT_LANE, Send
 from pelton.stream.stream import seconds
 
@@ -160,13 +161,17 @@ class Topic(Generic[K, V]):
         """Return the codecs of its keys and values."""
         if self._codecs is None:
             conf = self.app.conf
-            key = self.key_serializer or default_serializer(
-                self.key_type, role="key", configured=str(conf.key_serializer)
+            key = (
+                self.key_serializer
+                or record_serializer(self.key_type)
+                or default_serializer(self.key_type, role="key", configured=str(conf.key_serializer))
             )
-            value = self.value_serializer or default_serializer(
-                self.value_type, role="value", configured=str(conf.value_serializer)
+            value = (
+                self.value_serializer
+                or record_serializer(self.value_type)
+                or default_serializer(self.value_type, role="value", configured=str(conf.value_serializer))
             )
-            self._codecs = codec_for(self.key_type, key), codec_for(self.value_type, value)
+            self._codecs = shell_codec(self.key_type, key), shell_codec(self.value_type, value)
         return self._codecs
 
     def prepare_key(self, key: Any) -> bytes | None:
@@ -242,7 +247,7 @@ class Topic(Generic[K, V]):
     def _encode_as(self, data: Any, type_: Any, serializer: str | None) -> Any:
         if serializer is None or data is None or isinstance(data, bytes):
             return data
-        return codec_for(type_, serializer).encode(data)
+        return shell_codec(type_, serializer).encode(data)
 
     def send_soon(self, *, key: Any = None, value: Any = None, **options: Any) -> StagedReceipt:
         """Stage a message from plain (not async) code of an agent.
