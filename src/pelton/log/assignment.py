@@ -24,7 +24,7 @@ class Share(NamedTuple):
 
 
 def share(candidates: Sequence[Candidate], *, partitions: int, standby_replicas: int) -> Mapping[str, Share]:
-    """Return each member's share: sizes differ by one at most, and numbers stay where they are, or where their state is."""
+    """Return each member's share: sizes differ by one at most; numbers stay where they are, or where their state is."""
     ordered = sorted(candidates)
     load: dict[str, list[int]] = {candidate.member_id: [] for candidate in ordered}
     small, larger = divmod(partitions, max(1, len(ordered)))

@@ -1,6 +1,7 @@
 """Which partition a key goes to: Kafka's default partitioner, so that our producers and everybody else's agree.
 
-Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner (KIP-480): toPositive(murmur2(key)) % partitions.
+Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner (KIP-480), toPositive(murmur2(key)) %
+partitions.
 """
 
 from __future__ import annotations

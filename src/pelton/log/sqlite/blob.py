@@ -6,17 +6,19 @@ row a record would cost SQLite.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 
 import msgspec
 
 from pelton.batch import Headers, OutgoingBatch
 
-__all__ = ["Columns", "decode", "encode", "split"]
+__all__ = ["ROW_BYTES_MAX", "ROW_RECORDS_MAX", "Columns", "batch_size", "decode", "encode", "record_size", "split"]
 
 #: A row holds at most so many records, and about so many bytes: what a reader that wants little has to read at least.
-_ROW_RECORDS_MAX = 8_192
-_ROW_BYTES_MAX = 1024 * 1024
+ROW_RECORDS_MAX = 8_192
+ROW_BYTES_MAX = 1024 * 1024
 
 
 class Columns(msgspec.Struct, array_like=True):
@@ -36,27 +38,36 @@ encode = _encoder.encode
 decode = _decoder.decode
 
 
-def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Return the bytes of one record that a limit on its size counts."""
-    return len(key or b"") + len(value or b"") + sum(len(name) + len(data) for name, data in headers)
+def record_size(batch: OutgoingBatch, index: int) -> int:
+    """Return the bytes of one record: key, value and headers."""
+    headers = batch.headers[index] if batch.headers is not None else ()
+    size = len(batch.keys[index] or b"") + len(batch.values[index] or b"")
+    return size + sum(len(name) + len(data) for name, data in headers)
 
 
-def split(batch: OutgoingBatch) -> Sequence[Columns]:
-    """Return a batch as rows."""
+def batch_size(batch: OutgoingBatch) -> int:
+    """Return the bytes of all records. Most batches have no headers: two sums are all it takes."""
+    if batch.headers is not None:
+        return sum(record_size(batch, index) for index in range(len(batch)))
+    return sum(map(len, filter(None, batch.values))) + sum(map(len, filter(None, batch.keys)))
+
+
+def split(batch: OutgoingBatch, nbytes: int) -> Iterator[Columns]:
+    """Yield a batch, of so many bytes, as rows; nothing when it is empty."""
     total = len(batch)
-    nbytes = sum(map(len, filter(None, batch.values))) + sum(map(len, filter(None, batch.keys)))
-    if total <= _ROW_RECORDS_MAX and nbytes <= _ROW_BYTES_MAX:
-        return [Columns(batch.keys, batch.values, batch.timestamps_ms, batch.headers)]
-    rows: list[Columns] = []
-    start = size = 0
-    for index in range(total):
-        size += len(batch.keys[index] or b"") + len(batch.values[index] or b"")
-        if index + 1 == total or size >= _ROW_BYTES_MAX or index + 1 - start >= _ROW_RECORDS_MAX:
-            rows.append(_rows_of(batch, start, index + 1))
-            start, size = index + 1, 0
-    return rows
+    if 0 < total <= ROW_RECORDS_MAX and nbytes <= ROW_BYTES_MAX:
+        yield Columns(batch.keys, batch.values, batch.timestamps_ms, batch.headers)
+        return
+    sizes = [len(key or b"") + len(value or b"") for key, value in zip(batch.keys, batch.values, strict=True)]
+    reached = list(accumulate(sizes, initial=0))
+    start = 0
+    while start < total:
+        full = bisect_left(reached, reached[start] + ROW_BYTES_MAX, start + 1)
+        end = min(full, start + ROW_RECORDS_MAX, total)
+        yield _part(batch, start, end)
+        start = end
 
 
-def _rows_of(batch: OutgoingBatch, start: int, end: int) -> Columns:
+def _part(batch: OutgoingBatch, start: int, end: int) -> Columns:
     headers = batch.headers[start:end] if batch.headers is not None else None
     return Columns(batch.keys[start:end], batch.values[start:end], batch.timestamps_ms[start:end], headers)

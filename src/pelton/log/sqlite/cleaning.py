@@ -2,6 +2,11 @@
 
 Retention goes by when a batch was appended, not by its records' timestamps: old data that is replayed into the log
 stays for as long as new data does.
+
+Compaction works as Kafka's log cleaner does: the last offset of each key is learnt from the part that was never
+cleaned, then all rows up to there are rewritten, several small ones as one, without the records that a later one
+supersedes. A record goes only when a later one of its key is known, so two cleaners of one file, or a crash between two
+steps, lose nothing. What is freed inside the file is used again; the file itself does not shrink.
 """
 
 from __future__ import annotations
@@ -9,136 +14,176 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pelton.batch import Headers
 from pelton.log.sqlite import blob
-from pelton.log.sqlite.database import Database
+from pelton.log.sqlite.database import Database, explaining
 
 __all__ = ["Cleaner"]
 
 #: A compacted partition is cleaned when its new records outnumber those that the last cleaning left, and this.
 _COMPACT_RECORDS_MIN = 20_000
+#: So many keys are kept in memory while a partition is compacted (about 150 MB); more are left for the next time.
+_KEYS_MAX = 1_000_000
 #: How long a deletion stays readable after its key is gone, for stores that come back late; Kafka's default.
 _TOMBSTONE_MS = 24 * 60 * 60 * 1000
+#: One step deletes so many rows, or so many bytes, at most.
+_STEP_ROWS = 512
+_STEP_BYTES = 4 * 1024 * 1024
 
 
-class _Due(NamedTuple):
+class _Partition(NamedTuple):
     topic: int
-    partition: int
+    number: int
+
+
+class _Row(NamedTuple):
+    id: int
+    base: int
     next: int
+    appended_ms: int
+    columns: blob.Columns
 
 
 class Cleaner:
-    """Cleans a file, a transaction at a time, so that writers never wait long."""
+    """Cleans a file in small steps, so that writers never wait long."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def trim(self, now_ms: int) -> int:
-        """Delete what retention allows to go. Returns: the number of rows deleted."""
-        db = self._db
-        deleted = 0
-        with db.writing():
-            due = db.execute(
-                "SELECT b.topic, b.partition, max(b.next) FROM batches b JOIN topics t ON t.id = b.topic"
-                " WHERE t.retention_ms >= 0 AND t.cleanup_policy LIKE '%delete%' AND b.appended_ms < ? - t.retention_ms"
-                " GROUP BY b.topic, b.partition",
-                (now_ms,),
-            ).fetchall()
-            for topic, partition, next_ in due:
-                deleted += db.execute(
-                    "DELETE FROM batches WHERE topic = ? AND partition = ? AND next <= ?", (topic, partition, next_)
-                ).rowcount
+    def steps(self, now_ms: int) -> Iterator[None]:
+        """Delete what retention lets go, and compact what is due; pauses after each step."""
+        with explaining(self._db.path):
+            yield from self._trim(now_ms)
+            yield from self._compact(now_ms)
+        self._db.checkpoint_if_large()
+
+    # -- retention ---------------------------------------------------------------------------------
+
+    def _trim(self, now_ms: int) -> Iterator[None]:
+        rows = self._db.execute(
+            "SELECT r.topic, r.partition, t.retention_ms FROM ranges r JOIN topics t ON t.id = r.topic"
+            " WHERE t.retention_ms >= 0 AND t.cleanup_policy LIKE '%delete%'"
+        )
+        for topic, number, retention_ms in rows.fetchall():
+            while self._trim_some(_Partition(topic, number), now_ms - retention_ms):
+                yield
+
+    def _trim_some(self, partition: _Partition, before_ms: int) -> bool:
+        """Delete rows from the front. Returns: whether there may be more to delete."""
+        db, size = self._db, 0
+        old: list[tuple[int, int]] = []
+        for row, next_, appended_ms, nbytes in db.execute(
+            "SELECT id, next, appended_ms, nbytes FROM batches WHERE topic = ? AND partition = ? ORDER BY next LIMIT ?",
+            (*partition, _STEP_ROWS),
+        ):
+            if appended_ms >= before_ms or size >= _STEP_BYTES:
+                break
+            old.append((row, next_))
+            size += nbytes
+        if old:
+            with db.writing():
+                db.executemany("DELETE FROM batches WHERE id = ?", [(row,) for row, _ in old])
                 db.execute(
                     "UPDATE ranges SET first = max(first, ?) WHERE topic = ? AND partition = ?",
-                    (next_, topic, partition),
+                    (old[-1][1], *partition),
                 )
-        return deleted
+        return bool(old)
 
-    def compact(self, now_ms: int) -> Iterator[int]:
-        """Compact what is due; yields after each row it rewrote, with the records that it dropped."""
-        for due in self._due():
-            yield from self._compact_partition(due, now_ms)
+    # -- compaction --------------------------------------------------------------------------------
 
-    def _due(self) -> list[_Due]:
+    def _compact(self, now_ms: int) -> Iterator[None]:
         rows = self._db.execute(
-            "SELECT r.topic, r.partition, r.next FROM ranges r JOIN topics t ON t.id = r.topic"
-            " WHERE t.cleanup_policy LIKE 'compact%' AND r.next - r.compacted > max(r.live, ?)",
+            "SELECT r.topic, r.partition, r.compacted, r.next FROM ranges r JOIN topics t ON t.id = r.topic"
+            " WHERE t.cleanup_policy LIKE '%compact%' AND r.next - r.compacted > max(r.live, ?)",
             (_COMPACT_RECORDS_MIN,),
         )
-        return [_Due(*row) for row in rows.fetchall()]
+        for topic, number, compacted, end in rows.fetchall():
+            yield from self._compact_partition(_Partition(topic, number), compacted, end, now_ms)
 
-    def _compact_partition(self, due: _Due, now_ms: int) -> Iterator[int]:
-        db = self._db
-        bases = [
-            base
-            for (base,) in db.execute(
-                "SELECT base FROM batches WHERE topic = ? AND partition = ? AND next <= ? ORDER BY base", due
-            ).fetchall()
-        ]
+    def _compact_partition(self, partition: _Partition, compacted: int, end: int, now_ms: int) -> Iterator[None]:
         last: dict[bytes | None, int] = {}
-        for base in bases:
-            columns = self._columns(due, base)
-            if columns is not None:
-                last.update(zip(columns.keys, _offsets(base, columns), strict=True))
-        live = 0
-        for base in bases:
-            dropped, kept = self._rewrite(due, base, last, now_ms)
-            live += kept
-            yield dropped
-        with db.writing():
-            db.execute(
-                "UPDATE ranges SET compacted = ?, live = ? WHERE topic = ? AND partition = ?",
-                (due.next, live, due.topic, due.partition),
+        known = compacted
+        while len(last) < _KEYS_MAX and (rows := self._rows(partition, known, end)):
+            for row in rows:
+                last.update(zip(row.columns.keys, _offsets(row), strict=True))
+            known = rows[-1].next
+            yield
+        live = position = 0
+        while rows := self._rows(partition, position, known):
+            with self._db.writing():
+                # Read again, under the lock: another process may clean the same file.
+                live += self._rewrite(self._rows(partition, position, rows[-1].next), last, now_ms)
+            position = rows[-1].next
+            yield
+        with self._db.writing():
+            self._db.execute(
+                "UPDATE ranges SET compacted = max(compacted, ?), live = ? WHERE topic = ? AND partition = ?",
+                (known, live, *partition),
             )
 
-    def _columns(self, due: _Due, base: int) -> blob.Columns | None:
-        row = self._db.execute(
-            "SELECT columns FROM batches WHERE topic = ? AND partition = ? AND base = ?",
-            (due.topic, due.partition, base),
-        ).fetchone()
-        return None if row is None else blob.decode(row[0])
+    def _rows(self, partition: _Partition, offset: int, end: int) -> list[_Row]:
+        """Return the rows from an offset on that together are about as large as one may be, one at least."""
+        found: list[_Row] = []
+        records = size = 0
+        for row_id, base, next_, appended_ms, nbytes, data in self._db.execute(
+            "SELECT id, base, next, appended_ms, nbytes, columns FROM batches"
+            " WHERE topic = ? AND partition = ? AND next > ? AND next <= ? ORDER BY next LIMIT ?",
+            (*partition, offset, end, _STEP_ROWS),
+        ):
+            row = _Row(row_id, base, next_, appended_ms, blob.decode(data))
+            records += len(row.columns.keys)
+            size += nbytes
+            if found and (records > blob.ROW_RECORDS_MAX or size > blob.ROW_BYTES_MAX):
+                break
+            found.append(row)
+        return found
 
-    def _rewrite(self, due: _Due, base: int, last: dict[bytes | None, int], now_ms: int) -> tuple[int, int]:
-        """Keep the records of a row that are the last of their key. Returns: (dropped, kept)."""
+    def _rewrite(self, rows: list[_Row], last: dict[bytes | None, int], now_ms: int) -> int:
+        """Write rows as one that holds what nothing later supersedes. Returns: the number of records it holds."""
         db = self._db
-        place = (due.topic, due.partition, base)
-        with db.writing():
-            row = db.execute(
-                "SELECT columns, appended_ms FROM batches WHERE topic = ? AND partition = ? AND base = ?", place
-            ).fetchone()
-            if row is None:
-                return 0, 0
-            columns = blob.decode(row[0])
-            offsets = _offsets(base, columns)
-            old = row[1] < now_ms - _TOMBSTONE_MS
-            keep = [
-                index
-                for index, (key, offset) in enumerate(zip(columns.keys, offsets, strict=True))
-                if last[key] == offset and not (old and columns.values[index] is None)
-            ]
-            dropped = len(offsets) - len(keep)
-            if dropped and keep:
-                data = blob.encode(_kept(columns, keep, [offsets[index] - base for index in keep]))
-                db.execute(
-                    "UPDATE batches SET columns = ?, nbytes = ? WHERE topic = ? AND partition = ? AND base = ?",
-                    (data, len(data), *place),
-                )
-            elif dropped:
-                db.execute("DELETE FROM batches WHERE topic = ? AND partition = ? AND base = ?", place)
-        return dropped, len(keep)
+        before = sum(len(row.columns.keys) for row in rows)
+        base, kept = _merge(rows, last, now_ms - _TOMBSTONE_MS)
+        if len(rows) <= 1 and len(kept.keys) == before:
+            return before
+        db.executemany("DELETE FROM batches WHERE id = ?", [(row.id,) for row in rows[:-1]])
+        # The last row keeps its place, and with it the end of what they held together.
+        if kept.keys:
+            data = blob.encode(kept)
+            db.execute(
+                "UPDATE batches SET base = ?, nbytes = ?, columns = ? WHERE id = ?",
+                (base, len(data), data, rows[-1].id),
+            )
+        else:
+            db.execute("DELETE FROM batches WHERE id = ?", (rows[-1].id,))
+        return len(kept.keys)
 
 
-def _offsets(base: int, columns: blob.Columns) -> list[int]:
-    if columns.offsets is None:
-        return list(range(base, base + len(columns.keys)))
-    return [base + relative for relative in columns.offsets]
+def _offsets(row: _Row) -> list[int]:
+    if row.columns.offsets is None:
+        return list(range(row.base, row.base + len(row.columns.keys)))
+    return [row.base + relative for relative in row.columns.offsets]
 
 
-def _kept(columns: blob.Columns, keep: list[int], offsets: list[int]) -> blob.Columns:
-    headers = [columns.headers[index] for index in keep] if columns.headers is not None else None
-    return blob.Columns(
-        [columns.keys[index] for index in keep],
-        [columns.values[index] for index in keep],
-        [columns.timestamps_ms[index] for index in keep],
-        headers,
-        offsets,
-    )
+def _merge(rows: list[_Row], last: dict[bytes | None, int], tombstones_before_ms: int) -> tuple[int, blob.Columns]:
+    """Return what is left of rows, and its first offset: the last record of each key, but no old tombstone."""
+    merged = blob.Columns([], [], [])
+    headers: list[Headers] = []
+    offsets: list[int] = []
+    for row in rows:
+        columns = row.columns
+        old = row.appended_ms < tombstones_before_ms
+        for index, (key, offset) in enumerate(zip(columns.keys, _offsets(row), strict=True)):
+            value = columns.values[index]
+            if last.get(key, offset) > offset or (old and value is None):
+                continue
+            merged.keys.append(key)
+            merged.values.append(value)
+            merged.timestamps_ms.append(columns.timestamps_ms[index])
+            headers.append(columns.headers[index] if columns.headers is not None else ())
+            offsets.append(offset)
+    base = offsets[0] if offsets else 0
+    if any(headers):
+        merged.headers = headers
+    if offsets != list(range(base, base + len(offsets))):
+        merged.offsets = [offset - base for offset in offsets]
+    return base, merged

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pelton.errors import ConfigurationError, PeltonError, StateCorruptedError, UnavailableError
+import msgspec
 
-__all__ = ["Database", "connect", "explain", "parse_url"]
+from pelton.errors import ConfigurationError, PeltonError, UnavailableError
+
+__all__ = ["Database", "explaining", "parse_url"]
 
 #: Raised when the tables change; a file with another version is refused.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: How long a writer waits for another process to finish its transaction, in seconds.
 _BUSY_S = 15.0
 _SYNCHRONOUS = ("off", "normal", "full")
+#: The write-ahead log is copied into the file after so many pages, and cut back to this size when it had to grow.
+_CHECKPOINT_PAGES = 1000
+_WAL_BYTES_MAX = 64 * 1024 * 1024
 
+# A row of `batches` is found by its `next`: the first one past an offset holds that offset, or what follows it.
+# `reached_ms` is the highest timestamp of the partition up to the end of the row; it never falls: it can be bisected.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS topics (
     id INTEGER PRIMARY KEY,
@@ -32,6 +39,7 @@ CREATE TABLE IF NOT EXISTS ranges (
     partition INTEGER NOT NULL,
     first INTEGER NOT NULL DEFAULT 0,
     next INTEGER NOT NULL DEFAULT 0,
+    reached_ms INTEGER NOT NULL DEFAULT 0,
     compacted INTEGER NOT NULL DEFAULT 0,
     live INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (topic, partition)
@@ -42,12 +50,12 @@ CREATE TABLE IF NOT EXISTS batches (
     partition INTEGER NOT NULL,
     base INTEGER NOT NULL,
     next INTEGER NOT NULL,
-    last_timestamp_ms INTEGER NOT NULL,
+    reached_ms INTEGER NOT NULL,
     appended_ms INTEGER NOT NULL,
     nbytes INTEGER NOT NULL,
     columns BLOB NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS batches_by_offset ON batches (topic, partition, base);
+CREATE UNIQUE INDEX IF NOT EXISTS batches_by_next ON batches (topic, partition, next);
 CREATE TABLE IF NOT EXISTS positions (
     group_id TEXT NOT NULL,
     topic TEXT NOT NULL,
@@ -84,57 +92,82 @@ CREATE TABLE IF NOT EXISTS owners (
 
 
 def parse_url(url: str | Path) -> tuple[Path, str]:
-    """Return the file and the synchronous setting of a URL (`sqlite:///path?synchronous=full`) or a plain path."""
+    """Return the file and the synchronous setting of a URL (`sqlite:///path?synchronous=full`) or a plain path.
+
+    Raises: ConfigurationError.
+    """
     text = str(url)
     if not text.startswith("sqlite:"):
         return Path(text), "full"
     parts = urlsplit(text)
-    synchronous = parse_qs(parts.query).get("synchronous", ["full"])[0].lower()
+    if parts.netloc or not parts.path.strip("/"):
+        raise ConfigurationError(f"expected sqlite:///path/to/file, got {text!r}", hint="three slashes, then the path")
+    settings = parse_qs(parts.query)
+    synchronous = settings.pop("synchronous", ["full"])[0].lower()
     if synchronous not in _SYNCHRONOUS:
         raise ConfigurationError(f"synchronous: expected one of {', '.join(_SYNCHRONOUS)}, got {synchronous!r}")
+    if settings:
+        raise ConfigurationError(f"unknown in {text!r}: {', '.join(settings)}", hint="only synchronous can be set")
     return Path(unquote(parts.path)), synchronous
 
 
-def connect(path: Path, synchronous: str) -> sqlite3.Connection:
-    """Open a connection with our settings. Transactions are begun and ended by hand."""
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA page_size = 16384")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute("PRAGMA wal_autocheckpoint = 1000")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
-    connection.execute("PRAGMA cache_size = -16384")
-    return connection
-
-
 class Database:
-    """One connection, used from one thread at a time."""
+    """One connection, used from one thread at a time. Transactions are begun and ended by hand."""
 
     def __init__(self, path: Path, synchronous: str) -> None:
         self.path = path
         with explaining(path):
-            self.connection = connect(path, synchronous)
-            self.execute = self.connection.execute
-            self.executemany = self.connection.executemany
+            self.connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        self.execute = self.connection.execute
+        self.executemany = self.connection.executemany
+        try:
+            with explaining(path):
+                self._configure(synchronous)
+        except BaseException:
+            self.close()
+            raise
+
+    def _configure(self, synchronous: str) -> None:
+        self.execute("PRAGMA page_size = 16384")
+        mode = self.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise ConfigurationError(
+                f"{self.path}: this file system allows no write-ahead log (journal mode {mode})",
+                hint="use a local disk, not a network share",
+            )
+        self.execute(f"PRAGMA synchronous = {synchronous}")
+        self.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        self.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}")
+        self.execute("PRAGMA cache_size = -16384")
 
     def prepare(self) -> None:
         """Make the tables, or check that the file is ours.
 
         Raises: ConfigurationError when another version wrote it.
         """
+        with explaining(self.path):
+            if self._format() == FORMAT_VERSION:
+                return
         with self.writing():
-            version = self.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, FORMAT_VERSION):
+            if self._format() not in (0, FORMAT_VERSION):
                 raise ConfigurationError(
-                    f"{self.path}: written by format version {version}, expected {FORMAT_VERSION}",
+                    f"{self.path}: written by format version {self._format()}, expected {FORMAT_VERSION}",
                     hint="use the pelton version that made the file, or another file",
                 )
             for statement in _SCHEMA.split(";"):
                 self.execute(statement)
             self.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
+    def _format(self) -> int:
+        return int(self.execute("PRAGMA user_version").fetchone()[0])
+
+    def version(self) -> int:
+        """Return a number that changes when another connection has written; takes some microseconds."""
+        with explaining(self.path):
+            return int(self.execute("PRAGMA data_version").fetchone()[0])
+
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None]:
         """Run the body as one transaction: all of it, or nothing when it raises."""
         with explaining(self.path):
             self.execute("BEGIN IMMEDIATE")
@@ -147,7 +180,7 @@ class Database:
                 raise
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> Generator[None]:
         """Run the body's reads against one snapshot."""
         with explaining(self.path):
             self.execute("BEGIN")
@@ -157,29 +190,51 @@ class Database:
                 if self.connection.in_transaction:
                     self.execute("ROLLBACK")
 
+    def checkpoint_if_large(self) -> None:
+        """Cut the write-ahead log back when it has outgrown its limit.
+
+        SQLite starts it anew only when a commit finds no reader in it; where readers follow each other without a gap,
+        it would grow for ever. This waits for them: those that begin meanwhile read the file itself.
+        """
+        with explaining(self.path), suppress(FileNotFoundError):
+            if self.path.with_name(f"{self.path.name}-wal").stat().st_size > _WAL_BYTES_MAX:
+                self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self.connection.close()
 
 
 @contextmanager
-def explaining(path: Path) -> Iterator[None]:
-    """Raise what SQLite raises as an error of ours."""
+def explaining(path: Path) -> Generator[None]:
+    """Raise what SQLite raises, or what a damaged row does, as an error of ours."""
     try:
         yield
     except sqlite3.Error as error:
-        raise explain(error, path) from error
+        raise _explain(error, path) from error
+    except msgspec.MsgspecError as error:
+        raise _damaged(path, str(error)) from error
 
 
-def explain(error: sqlite3.Error, path: Path) -> PeltonError:
+def _damaged(path: Path, text: str) -> ConfigurationError:
+    return ConfigurationError(f"{path}: not a log file, or damaged ({text})", hint="restore it from a backup")
+
+
+def _explain(error: sqlite3.Error, path: Path) -> PeltonError:
     """Return the error of ours that asks for the right reaction."""
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return UnavailableError(f"{path}: another process holds the log for too long", hint="is one of them stopped?")
-    if "full" in text:
-        return UnavailableError(f"{path}: the disk is full", hint="free some space; the log goes on by itself")
-    if "readonly" in text or "unable to open" in text:
-        return ConfigurationError(f"{path}: cannot be written ({text})", hint="check the directory and its permissions")
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
-        return StateCorruptedError(f"{path}: not a log file, or damaged ({text})", hint="restore it from a backup")
-    return UnavailableError(f"{path}: {text}")
+    # The low byte is the kind; what lies above it is a detail. Errors of the module itself have none.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            hint = "is one of them stopped?"
+            return UnavailableError(f"{path}: another process holds the log for too long ({error})", hint=hint)
+        case sqlite3.SQLITE_FULL:
+            hint = "free some space; the log goes on by itself"
+            return UnavailableError(f"{path}: the disk is full ({error})", hint=hint)
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            hint = "check the directory and its permissions"
+            return ConfigurationError(f"{path}: cannot be written ({error})", hint=hint)
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return _damaged(path, str(error))
+        case _:
+            return UnavailableError(f"{path}: {error}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
-from pelton.errors import PeltonError
-from pelton.log.contract import GroupOptions, MemberInfo, Position, RebalanceListener
+from pelton.errors import FencedError, PeltonError
+from pelton.log.contract import GroupOptions, MemberInfo, OffsetRange, Position, RebalanceListener
 from pelton.log.sqlite import records
 from pelton.log.sqlite.database import Database
 from pelton.log.sqlite.membership import Membership, Standing
@@ -36,35 +36,48 @@ class GroupStatistics:
     rebalances: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What one look into the file found: records, and the end of each partition."""
+class _Found(NamedTuple):
+    """What one look into the file found: records, the positions they were read from, the end of each partition."""
 
-    batches: list[RecordBatch]
-    ends: dict[TopicPartition, int]
+    batches: Sequence[RecordBatch]
+    positions: dict[TopicPartition, int]
+    ends: Mapping[TopicPartition, OffsetRange]
+
+
+class _Picture(NamedTuple):
+    """The group as it is: where this member stands, who else is there, where the partitions it owns begin."""
+
+    standing: Standing
+    members: Sequence[MemberInfo]
+    starts: Mapping[TopicPartition, int]
 
 
 class SqliteGroup:
-    """A member of a group; `join` makes it one."""
+    """A member of a group; `join` makes it one.
+
+    The callbacks run inside `fetch`, or in `leave`, which waits for a rebalance under way and so must not be called
+    from within one of them. A rebalance may be cancelled at any await: what was not told to the engine (`_told`) is
+    told by the next fetch, before any record.
+    """
 
     def __init__(self, log: SqliteLog, options: GroupOptions, listener: RebalanceListener) -> None:
         self._log = log
         self._options = options
         self._listener = listener
-        self._counts: Mapping[str, int] = {}
         self._assignment: frozenset[TopicPartition] = frozenset()
         self._standing = Standing(alive=False)
+        self._told = False
         self._members: Sequence[MemberInfo] = ()
         self._positions: dict[TopicPartition, int] = {}
-        self._fetched_from: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._beating: asyncio.Task[None] | None = None
-        self._looked_at = 0.0
+        self._rebalancing = asyncio.Lock()
+        self._looked_at = -_LOOK_EVERY_S
         self._turn = 0
         self._left = False
-        self._statistics = [0, 0, 0]
+        self._fetched = self._commits = self._rebalances = 0
         self.member_id = ""
 
     # -- membership --------------------------------------------------------------------------------
@@ -72,15 +85,16 @@ class SqliteGroup:
     async def join(self) -> None:
         """Become a member, under a new name each time: whoever had an old one is fenced."""
         options = self._options
-        self.member_id = f"{options.instance_id or 'member'}-{uuid4()}"
-        now_ms = self._log.clock.time_ms()
-        await self._log.write(lambda db: self._membership(db).join(options, now_ms))
-        self._looked_at = 0.0
+        before, self.member_id = self.member_id, f"{options.instance_id or 'member'}-{uuid4()}"
+        me, now_ms = self._me(), self._log.clock.time_ms()
+        await self._log.write(lambda db: me(db).join(options, now_ms, instead_of=before))
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat(), name=f"heartbeat {options.group_id}")
 
-    def _membership(self, db: Database) -> Membership:
-        return Membership(db, self._options.group_id, self.member_id)
+    def _me(self) -> Callable[[Database], Membership]:
+        """Return what gives this membership as it is now; it may be another by the time the work is done."""
+        options, member_id = self._options, self.member_id
+        return lambda db: Membership(db, options.group_id, member_id, options.instance_id)
 
     async def _beat(self) -> None:
         """Say from time to time that this member lives, whatever else it does."""
@@ -88,9 +102,13 @@ class SqliteGroup:
         while True:
             await clock.sleep(self._options.heartbeat_interval_ms / 1000)
             try:
-                await self._log.write(lambda db: self._membership(db).beat(clock.time_ms()))
+                await self._log.write(self._beat_once)
             except PeltonError as error:
                 logger.warning("heartbeat failed, it is tried again: %s", error)
+
+    def _beat_once(self, db: Database) -> None:
+        # The time is taken here, in the transaction: waiting for another process to end its own is no silence.
+        self._me()(db).beat(self._log.clock.time_ms())
 
     @property
     def generation(self) -> int:
@@ -106,157 +124,170 @@ class SqliteGroup:
         return self._members
 
     async def _rebalance_if_due(self) -> None:
-        """Look at the group, let go of what goes to others, take what is ours and free."""
-        clock = self._log.clock
-        if clock.monotonic() - self._looked_at < _LOOK_EVERY_S:
+        """Look at the group from time to time."""
+        now = self._log.clock.monotonic()
+        if self._told and now - self._looked_at < _LOOK_EVERY_S:
             return
-        self._looked_at = clock.monotonic()
-        standing = await self._log.query(lambda db: self._membership(db).standing())
+        async with self._rebalancing:
+            if not self._left:
+                await self._rebalance()
+                self._looked_at = now
+
+    async def _rebalance(self) -> None:
+        """Let go of what goes to others, take what is ours and free."""
+        me = self._me()
+        standing = await self._log.query(lambda db: me(db).standing())
         if not standing.alive:
-            await self._rejoin()
+            await self._rejoin(standing)
             return
-        changed = standing.generation != self._standing.generation
         leaving = standing.owned - standing.target
         if leaving:
-            await self._listener.revoked(self._of(leaving))
-            self._forget(leaving)
-            await self._log.write(lambda db: self._membership(db).release(leaving))
+            await self._let_go({partition for partition in self._assignment if partition.partition in leaving})
+            await self._log.write(lambda db: me(db).release(leaving))
         if standing.free:
-            await self._log.write(lambda db: self._membership(db).take(standing.free))
-        if changed or leaving or standing.free:
+            await self._log.write(lambda db: me(db).take(standing.free))
+        if not self._told or standing != self._standing:
             await self._settle()
 
-    async def _rejoin(self) -> None:
-        """This member was expelled: what it had is lost, and it begins anew."""
-        lost, self._assignment = self._assignment, frozenset()
-        self._positions.clear()
-        self._standing = Standing(alive=False)
+    async def _let_go(self, partitions: Set[TopicPartition]) -> None:
+        """Tell the engine that these partitions go; they go, whatever comes of it."""
+        if not partitions:
+            return
+        try:
+            await self._listener.revoked(frozenset(partitions))
+        finally:
+            self._forget(partitions)
+
+    async def _rejoin(self, standing: Standing) -> None:
+        """This member was expelled: what it had is lost, and it begins anew.
+
+        Raises: FencedError when another process has its instance id: the two would expel each other for ever.
+        """
+        lost, self._told = self._assignment, False
+        self._forget(lost)
         if lost:
-            logger.warning("expelled from group %s after a silence; joining again", self._options.group_id)
+            logger.warning("expelled from group %s after a silence", self._options.group_id)
             await self._listener.lost(lost)
+        if standing.replaced:
+            raise FencedError(
+                f"another worker has joined group {self._options.group_id} as {self._options.instance_id}",
+                hint="an instance id names one worker: give each its own",
+            )
         await self.join()
 
     async def _settle(self) -> None:
         """Make the assignment what the file says, and tell the engine."""
-        self._counts = await self._log.partitions(self._options.topics)
-        standing, members = await self._log.query(
-            lambda db: (self._membership(db).standing(), self._membership(db).members())
-        )
-        self._members = members
-        owned = self._of(standing.owned)
-        same = owned == self._assignment and standing.standbys == self._standing.standbys
-        self._standing = standing
-        if same and self._statistics[2]:
+        me, options = self._me(), self._options
+        picture = await self._log.query(lambda db: _picture(db, me(db), options))
+        owned = frozenset(picture.starts)
+        await self._let_go(self._assignment - owned)
+        news = not self._told or owned != self._assignment or picture.standing.standbys != self._standing.standbys
+        self._standing, self._members = picture.standing, picture.members
+        if not news:
             return
-        self._statistics[2] += 1
-        fresh = owned - self._assignment
-        self._assignment = owned
-        committed = await self.committed(fresh)
-        spans = await self._log.offsets(fresh)
-        for partition in fresh:
-            position = committed.get(partition)
-            start = spans[partition].end if self._options.start == "latest" else spans[partition].start
-            self._positions[partition] = position.offset if position is not None else start
-            self._ends[partition] = spans[partition].end
-        await self._listener.assigned(owned, standing.standbys)
+        for partition in owned - self._assignment:
+            self._positions[partition] = picture.starts[partition]
+        self._assignment, self._told = owned, False
+        await self._listener.assigned(owned, picture.standing.standbys)
+        self._told = True
+        self._rebalances += 1
 
-    def _of(self, numbers: Iterable[int]) -> frozenset[TopicPartition]:
-        return frozenset(
-            TopicPartition(topic, number)
-            for number in numbers
-            for topic, count in self._counts.items()
-            if number < count
-        )
-
-    def _forget(self, numbers: Iterable[int]) -> None:
-        for partition in self._of(numbers):
+    def _forget(self, partitions: Set[TopicPartition]) -> None:
+        for partition in partitions:
             self._positions.pop(partition, None)
             self._ends.pop(partition, None)
-            self._paused.discard(partition)
-        self._assignment -= self._of(numbers)
+        self._paused -= partitions
+        self._assignment -= partitions
 
     def update(self, *, topics: frozenset[str] | None = None, held: frozenset[int] | None = None) -> None:
         """Tell the group of other topics, or other state on disk."""
-        if topics is not None:
-            self._options = replace(self._options, topics=topics)
-        telling = asyncio.create_task(self._tell(topics, held))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        before = self._options
+        self._options = replace(
+            before, topics=before.topics if topics is None else topics, held=before.held if held is None else held
+        )
+        if self._options != before:
+            telling = asyncio.create_task(self._tell())
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
 
-    async def _tell(self, topics: frozenset[str] | None, held: frozenset[int] | None) -> None:
+    async def _tell(self) -> None:
+        me, options = self._me(), self._options
         try:
-            await self._log.write(lambda db: self._membership(db).update(topics, held))
+            await self._log.write(lambda db: me(db).update(options))
         except PeltonError as error:
             logger.warning("the group could not be told of a change: %s", error)
 
     async def leave(self) -> None:
-        """Leave the group. Idempotent."""
+        """Leave the group, but keep the place of a member that returns. Idempotent."""
         if self._left:
             return
         self._left = True
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
-        await asyncio.gather(*self._telling)
-        if self._assignment:
-            await self._listener.revoked(self._assignment)
-        self._assignment = frozenset()
-        self._positions.clear()
-        if not (self._options.returns and self._options.instance_id):
-            await self._log.write(lambda db: self._membership(db).leave())
+        self._log.wake()
+        try:
+            async with self._rebalancing:
+                await self._let_go(self._assignment)
+        finally:
+            if self._beating is not None:
+                self._beating.cancel()
+                await asyncio.gather(self._beating, *self._telling, return_exceptions=True)
+            if not (self._options.returns and self._options.instance_id):
+                me = self._me()
+                await self._log.write(lambda db: me(db).leave())
 
     # -- reading -----------------------------------------------------------------------------------
 
     async def fetch(self, *, bytes_max: int, timeout_s: float) -> Sequence[RecordBatch]:
-        """Return what there is to read. Raises: OffsetOutOfRangeError, UnavailableError."""
+        """Return what there is to read. Raises: OffsetOutOfRangeError, UnavailableError, FencedError."""
         clock = self._log.clock
         deadline = clock.monotonic() + timeout_s
         while not self._left:
-            await self._rebalance_if_due()
             version = self._log.version()
-            found = await self._look(bytes_max)
-            self._ends.update(found.ends)
-            kept = [batch for batch in found.batches if self._advance(batch)]
+            await self._rebalance_if_due()
+            batches = self._advance(await self._look(bytes_max))
             left = deadline - clock.monotonic()
-            if kept or left <= 0:
-                self._statistics[0] += sum(map(len, kept))
-                return kept
+            if batches or left <= 0:
+                return batches
             await self._log.changed(version, min(left, _LOOK_EVERY_S))
         return []
 
-    def _advance(self, batch: RecordBatch) -> bool:
-        """Move the position behind a batch; False when a seek or a rebalance came between."""
-        source = batch.source
-        position = self._positions.get(source)
-        first = batch.offsets[0] if len(batch) else batch.next_offset
-        if position is None or source in self._paused or first < position:
-            return False
-        if position != self._fetched_from.get(source):
-            return False
-        self._positions[source] = self._fetched_from[source] = batch.next_offset
-        return True
-
     async def _look(self, bytes_max: int) -> _Found:
         """Read all partitions that are not paused, taking turns at who comes first, each its share of the bytes."""
-        wanted = sorted(partition for partition in self._positions if partition not in self._paused)
-        if wanted:
-            self._turn = (self._turn + 1) % len(wanted)
-            wanted = wanted[self._turn :] + wanted[: self._turn]
-        self._fetched_from = positions = {partition: self._positions[partition] for partition in wanted}
-        return await self._log.query(lambda db: _read_all(db, positions, bytes_max))
+        wanted = sorted(self._positions.keys() - self._paused)
+        self._turn = (self._turn + 1) % max(1, len(wanted))
+        positions = {partition: self._positions[partition] for partition in wanted[self._turn :] + wanted[: self._turn]}
+        owned = list(self._positions)
+
+        def look(db: Database) -> _Found:
+            return _Found(records.read_all(db, positions, bytes_max), positions, records.offset_ranges(db, owned))
+
+        return await self._log.query(look)
+
+    def _advance(self, found: _Found) -> list[RecordBatch]:
+        """Move the positions behind what was read; drop what a seek or a pause meanwhile has made obsolete."""
+        self._ends |= {partition: span.end for partition, span in found.ends.items() if partition in self._positions}
+        batches: list[RecordBatch] = []
+        for batch in found.batches:
+            source = batch.source
+            if source not in self._paused and self._positions.get(source) == found.positions[source]:
+                self._positions[source] = found.positions[source] = batch.next_offset
+                batches.append(batch)
+        self._fetched += sum(map(len, batches))
+        return batches
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop fetching these partitions."""
-        self._paused.update(partitions)
+        self._paused |= self._assignment.intersection(partitions)
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Fetch these partitions again."""
         self._paused.difference_update(partitions)
+        self._log.wake()
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Fetch this partition from another offset next."""
         if partition in self._positions:
             self._positions[partition] = offset
+            self._log.wake()
 
     def lag(self) -> Mapping[TopicPartition, int]:
         """Return how many offsets lie before the end of each partition, as last seen."""
@@ -276,34 +307,31 @@ class SqliteGroup:
         self, writes: Sequence[OutgoingBatch], positions: Mapping[TopicPartition, Position]
     ) -> Sequence[int]:
         """Append and commit in one transaction. Raises: FencedError, UnavailableError."""
-        now_ms = self._log.clock.time_ms()
-        group_id = self._options.group_id
+        me, now_ms, group_id = self._me(), self._log.clock.time_ms(), self._options.group_id
 
         def transaction(db: Database) -> Sequence[int]:
-            self._membership(db).fence(positions)
+            me(db).fence(positions)
             bases = records.append(db, writes, now_ms)
             records.save_positions(db, group_id, positions)
             return bases
 
         bases = await self._log.write(transaction)
         self._log.count_appended(writes)
-        self._statistics[1] += 1
+        self._commits += 1
         return bases
 
     def statistics(self) -> GroupStatistics:
         """Return counts since this member joined."""
-        return GroupStatistics(*self._statistics)
+        return GroupStatistics(self._fetched, self._commits, self._rebalances)
 
 
-def _read_all(db: Database, positions: Mapping[TopicPartition, int], bytes_max: int) -> _Found:
-    ends = {partition: records.offset_range(db, partition).end for partition in positions}
-    ready = [partition for partition in positions if ends[partition] > positions[partition]]
-    batches: list[RecordBatch] = []
-    left = bytes_max
-    for index, partition in enumerate(ready):
-        if left <= 0:
-            break
-        found = records.read(db, partition, positions[partition], left // (len(ready) - index))
-        batches += found
-        left -= sum(batch.nbytes for batch in found)
-    return _Found(batches, ends)
+def _picture(db: Database, me: Membership, options: GroupOptions) -> _Picture:
+    """Return what one snapshot of the file says of the group."""
+    standing = me.standing()
+    counts = records.topics(db, options.topics)
+    owned = [TopicPartition(topic, n) for topic, count in counts.items() for n in standing.owned if n < count]
+    committed = records.committed(db, options.group_id, owned)
+    spans = records.offset_ranges(db, owned)
+    first = {one: span.start if options.start == "earliest" else span.end for one, span in spans.items()}
+    starts = {one: committed[one].offset if one in committed else first[one] for one in owned}
+    return _Picture(standing, me.members(), starts)

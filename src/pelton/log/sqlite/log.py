@@ -11,18 +11,21 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import Clock, SystemClock
-from pelton.errors import PeltonError, UnavailableError
+from pelton.errors import ConfigurationError, PeltonError, UnavailableError
 from pelton.log.contract import GroupOptions, OffsetRange, Position, RebalanceListener, TopicSpec
 from pelton.log.sqlite import records
 from pelton.log.sqlite.cleaning import Cleaner
 from pelton.log.sqlite.database import Database, parse_url
 from pelton.log.sqlite.group import SqliteGroup
+from pelton.log.sqlite.membership import rebalance_readers
 
 __all__ = ["LogStatistics", "SqliteLog"]
 
@@ -34,6 +37,7 @@ T = TypeVar("T")
 _POLL_MIN_S = 0.001
 _POLL_MAX_S = 0.02
 _CLEAN_EVERY_S = 10.0
+_DONE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,93 +59,89 @@ class SqliteLog:
     def __init__(self, url: str | Path, clock: Clock | None = None) -> None:
         self.path, self._synchronous = parse_url(url)
         self.clock = clock or SystemClock()
-        self._threads: dict[str, ThreadPoolExecutor] = {}
-        self._databases: dict[str, Database] = {}
-        self._appended = asyncio.Event()
+        self._opened: _Opened | None = None
+        self._groups: list[SqliteGroup] = []
         self._cleaning: asyncio.Task[None] | None = None
         self._counts = [0, 0, 0]
 
     # -- life --------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Open the file, and make it when it is missing.
-
-        Raises: UnavailableError, ConfigurationError, StateCorruptedError.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        for role in ("writer", "reader"):
-            self._threads[role] = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {role}")
-            self._databases[role] = await self._in_thread(role, lambda: Database(self.path, self._synchronous))
-            if role == "writer":
-                await self._in_thread(role, self._databases[role].prepare)
-        self._databases["watcher"] = Database(self.path, self._synchronous)
+        """Open the file, and make it when it is missing. Raises: UnavailableError, ConfigurationError."""
+        if self._opened is not None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{self.path}: its directory cannot be made ({error})") from error
+        self._opened = await _Opened.open(self.path, self._synchronous)
         self._cleaning = asyncio.create_task(self._clean(), name="sqlite cleaning")
 
     async def close(self) -> None:
-        """Let go of the file. Idempotent."""
-        if self._cleaning is not None:
-            self._cleaning.cancel()
-            await asyncio.gather(self._cleaning, return_exceptions=True)
-            self._cleaning = None
-        for role, thread in self._threads.items():
-            await asyncio.get_running_loop().run_in_executor(thread, self._databases[role].close)
-            thread.shutdown()
-        if "watcher" in self._databases:
-            self._databases["watcher"].close()
-        self._threads.clear()
-        self._databases.clear()
+        """Leave all groups and let go of the file, once the work under way is done. Idempotent."""
+        groups, self._groups = self._groups, []
+        try:
+            for group in groups:
+                await group.leave()
+        finally:
+            cleaning, self._cleaning = self._cleaning, None
+            if cleaning is not None:
+                cleaning.cancel()
+                await asyncio.gather(cleaning, return_exceptions=True)
+            opened, self._opened = self._opened, None
+            if opened is not None:
+                await opened.close()
 
-    async def _in_thread(self, role: str, work: Callable[[], T]) -> T:
-        thread = self._threads.get(role)
-        if thread is None:
-            raise UnavailableError(f"{self.path}: the log is not open")
-        return await asyncio.get_running_loop().run_in_executor(thread, work)
+    @property
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            raise UnavailableError(f"{self.path}: the log is not open", hint="await log.open() first")
+        return self._opened
 
     async def write(self, work: Callable[[Database], T]) -> T:
         """Run blocking work as one transaction; once begun it is finished, even when the caller is cancelled."""
-        db = self._databases.get("writer")
-        if db is None:
-            raise UnavailableError(f"{self.path}: the log is not open")
+        opened = self._open
 
         def transaction() -> T:
-            with db.writing():
-                return work(db)
+            with opened.writer.db.writing():
+                return work(opened.writer.db)
 
-        done = await asyncio.shield(asyncio.ensure_future(self._in_thread("writer", transaction)))
-        self._appended.set()
+        done = await asyncio.shield(opened.writer.run(transaction))
+        self.wake()
         return done
 
     async def query(self, work: Callable[[Database], T]) -> T:
         """Run blocking reads against one snapshot."""
-        db = self._databases.get("reader")
-        if db is None:
-            raise UnavailableError(f"{self.path}: the log is not open")
+        opened = self._open
 
         def snapshot() -> T:
-            with db.reading():
-                return work(db)
+            with opened.reader.db.reading():
+                return work(opened.reader.db)
 
-        return await self._in_thread("reader", snapshot)
+        return await opened.reader.run(snapshot)
 
     def version(self) -> int:
         """Return a number that changes when another process, or another connection of ours, has written."""
-        return int(self._databases["watcher"].execute("PRAGMA data_version").fetchone()[0])
+        return self._open.watcher.version()
 
-    async def changed(self, version: int, timeout_s: float) -> bool:
-        """Wait until the file is at another version. Returns: False when it was not in time."""
+    def wake(self) -> None:
+        """Have those who wait for a change look again."""
+        if self._opened is not None:
+            self._opened.woken.set()
+
+    async def changed(self, version: int, timeout_s: float) -> None:
+        """Wait until the file is at another version, until somebody calls `wake`, or for so long."""
+        opened = self._open
         deadline = self.clock.monotonic() + timeout_s
         pause = _POLL_MIN_S
-        while self.version() == version:
-            left = deadline - self.clock.monotonic()
-            if left <= 0:
-                return False
-            self._appended.clear()
-            try:
+        opened.woken.clear()
+        while opened.watcher.version() == version and (left := deadline - self.clock.monotonic()) > 0:
+            # Not wait_for: it swallows a cancellation that meets the event.
+            with suppress(TimeoutError):
                 async with asyncio.timeout(min(pause, left)):
-                    await self._appended.wait()
-            except TimeoutError:
-                pause = min(pause * 1.2, _POLL_MAX_S)
-        return True
+                    await opened.woken.wait()
+                return
+            pause = min(pause * 1.2, _POLL_MAX_S)
 
     async def _clean(self) -> None:
         """Apply retention and compaction from time to time, a row at a time."""
@@ -154,18 +154,26 @@ class SqliteLog:
 
     async def clean(self, now_ms: int) -> None:
         """Delete what retention lets go, and compact what is due; it happens by itself every ten seconds."""
-        cleaner = Cleaner(self._databases["writer"])
-        await self._in_thread("writer", lambda: cleaner.trim(now_ms))
-        steps = cleaner.compact(now_ms)
-        while await self._in_thread("writer", lambda: next(steps, None)) is not None:
-            pass  # between two rows the writers have their turn
+        writer = self._open.writer
+        steps = Cleaner(writer.db).steps(now_ms)
+        while await writer.run(lambda: next(steps, _DONE)) is not _DONE:
+            pass  # between two steps the writers have their turn
 
     # -- topics ------------------------------------------------------------------------------------
 
     async def declare(self, specs: Iterable[TopicSpec]) -> Mapping[str, int]:
         """Create the topics that are missing and check the others. Raises: TopicMismatch."""
         wanted = list(specs)
-        return await self.write(lambda db: {spec.name: records.declare(db, spec) for spec in wanted})
+        existing = await self.partitions(spec.name for spec in wanted)
+        new = {spec.name for spec in wanted} - existing.keys()
+
+        def transaction(db: Database) -> dict[str, int]:
+            counts = {spec.name: records.declare(db, spec) for spec in wanted}
+            rebalance_readers(db, new)
+            return counts
+
+        # A transaction keeps all others out, so one is begun only when there is something to make.
+        return await (self.write if new else self.query)(transaction)
 
     async def partitions(self, topics: Iterable[str]) -> Mapping[str, int]:
         """Return topic -> number of partitions; topics that do not exist are missing."""
@@ -183,6 +191,7 @@ class SqliteLog:
         def transaction(db: Database) -> None:
             for name in names:
                 records.delete(db, name)
+            rebalance_readers(db, names)
 
         await self.write(transaction)
 
@@ -215,7 +224,11 @@ class SqliteLog:
     async def offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, OffsetRange]:
         """Return the offsets that each partition holds."""
         wanted = list(partitions)
-        return await self.query(lambda db: {one: records.offset_range(db, one) for one in wanted})
+
+        def ranges(db: Database) -> Mapping[TopicPartition, OffsetRange]:
+            return {one: records.offset_range(db, one) for one in wanted}
+
+        return await self.query(ranges)
 
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
         """Return the first offset with this timestamp or a later one; None when there is none."""
@@ -232,6 +245,7 @@ class SqliteLog:
         """Become a member of a group."""
         group = SqliteGroup(self, options, listener)
         await group.join()
+        self._groups.append(group)
         return group
 
     def statistics(self) -> LogStatistics:
@@ -239,22 +253,64 @@ class SqliteLog:
         return LogStatistics(*self._counts)
 
 
+class _Thread:
+    """A thread with a connection of its own."""
+
+    def __init__(self, name: str, path: Path, synchronous: str) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {name}")
+        self.db = Database(path, synchronous)
+
+    def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run blocking work after what is under way."""
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def close(self) -> None:
+        await self.run(self.db.close)
+        self._executor.shutdown()
+
+
+class _Opened:
+    """What an open log has: made within the running loop, so a log may be made before there is one."""
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        self.watcher = Database(path, synchronous)
+        try:
+            self.watcher.prepare()
+            self.writer = _Thread("writer", path, synchronous)
+            self.reader = _Thread("reader", path, synchronous)
+        except BaseException:
+            self.watcher.close()
+            raise
+        self.woken = asyncio.Event()
+
+    @classmethod
+    async def open(cls, path: Path, synchronous: str) -> _Opened:
+        return await asyncio.to_thread(cls, path, synchronous)
+
+    async def close(self) -> None:
+        await self.writer.close()
+        await self.reader.close()
+        self.watcher.close()
+
+
 def _joined(batches: Sequence[RecordBatch]) -> RecordBatch:
     """Return consecutive batches of a partition as one."""
-    first = batches[0]
+    first, last = batches[0], batches[-1]
     if len(batches) == 1:
         return first
+    offsets: Sequence[int] = range(first.offsets[0], last.offsets[-1] + 1)
+    if len(offsets) != sum(map(len, batches)):
+        offsets = list(chain.from_iterable(batch.offsets for batch in batches))
     headers = None
     if any(batch.headers is not None for batch in batches):
-        headers = [one for batch in batches for one in (batch.headers or [()] * len(batch))]
+        headers = list(chain.from_iterable(batch.headers or [()] * len(batch) for batch in batches))
     return RecordBatch(
-        first.topic,
-        first.partition,
-        [offset for batch in batches for offset in batch.offsets],
-        [time for batch in batches for time in batch.timestamps_ms],
-        [key for batch in batches for key in batch.keys],
-        [value for batch in batches for value in batch.values],
-        batches[-1].next_offset,
+        *first.source,
+        offsets,
+        list(chain.from_iterable(batch.timestamps_ms for batch in batches)),
+        list(chain.from_iterable(batch.keys for batch in batches)),
+        list(chain.from_iterable(batch.values for batch in batches)),
+        last.next_offset,
         headers,
         sum(batch.nbytes for batch in batches),
     )

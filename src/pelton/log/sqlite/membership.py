@@ -5,12 +5,14 @@
 
 So a rebalance stops only what moves, two members never own a number at the same time, and a commit is fenced by one
 look at `owners` within its own transaction. Blocking calls; each runs within the transaction of its caller.
+
+A member is expelled when it has been silent for its session timeout.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from pelton.batch import TopicPartition
@@ -20,14 +22,14 @@ from pelton.log.contract import GroupOptions, MemberInfo
 from pelton.log.sqlite import records
 from pelton.log.sqlite.database import Database
 
-__all__ = ["Membership", "Standing"]
+__all__ = ["Membership", "Standing", "rebalance_readers"]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a member stands.
 
-    alive: False when it was expelled and has to join again.
+    alive: False when it was expelled and has to join again, or, if replaced, because another one has its instance id.
     target: the numbers it should own; owned: those it does; free: those of the target that it may take now.
     """
 
@@ -37,33 +39,32 @@ class Standing:
     owned: frozenset[int] = frozenset()
     free: frozenset[int] = frozenset()
     standbys: frozenset[int] = frozenset()
+    replaced: bool = False
 
 
 class Membership:
     """One member's view of its group."""
 
-    def __init__(self, db: Database, group_id: str, member_id: str) -> None:
+    def __init__(self, db: Database, group_id: str, member_id: str, instance_id: str | None = None) -> None:
         self._db = db
         self.group_id = group_id
         self.member_id = member_id
+        self.instance_id = instance_id
         self._me = (group_id, member_id)
 
-    def join(self, options: GroupOptions, now_ms: int) -> None:
-        """Become a member; a member with the same instance id is replaced, and fenced."""
-        db = self._db
-        if options.instance_id is not None:
-            rows = db.execute(
-                "SELECT member_id FROM members WHERE group_id = ? AND instance_id = ?",
-                (self.group_id, options.instance_id),
-            )
-            for (member_id,) in rows.fetchall():
-                self._remove(member_id)
-        db.execute(
+    def join(self, options: GroupOptions, now_ms: int, *, instead_of: str = "") -> None:
+        """Become a member; a member with the same instance id is replaced, and fenced.
+
+        instead_of: a name that this member had before.
+        """
+        for member_id in (instead_of, *self._namesakes(), *self._gone(now_ms)):
+            self._remove(member_id)
+        self._db.execute(
             "INSERT INTO members (group_id, member_id, instance_id, address, topics, held, standby_replicas,"
             " session_timeout_ms, seen_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *self._me,
-                options.instance_id,
+                self.instance_id,
                 options.address,
                 json.dumps(sorted(options.topics)),
                 json.dumps(sorted(options.held)),
@@ -74,17 +75,17 @@ class Membership:
         )
         self.rebalance()
 
-    def update(self, topics: frozenset[str] | None, held: frozenset[int] | None) -> None:
-        """Tell the group what this member reads and has; other topics cause a rebalance."""
-        if held is not None:
-            self._set("held", json.dumps(sorted(held)))
-        if topics is not None:
-            self._set("topics", json.dumps(sorted(topics)))
+    def update(self, options: GroupOptions) -> None:
+        """Tell the group what this member reads and has; a change of topics causes a rebalance."""
+        told = (json.dumps(sorted(options.topics)), json.dumps(sorted(options.held)))
+        before = self._db.execute(
+            "SELECT topics FROM members WHERE group_id = ? AND member_id = ?", self._me
+        ).fetchone()
+        self._db.execute(
+            "UPDATE members SET topics = ?, held = ? WHERE group_id = ? AND member_id = ?", (*told, *self._me)
+        )
+        if before is not None and before[0] != told[0]:
             self.rebalance()
-
-    def _set(self, column: str, value: str) -> None:
-        statement = f"UPDATE members SET {column} = ? WHERE group_id = ? AND member_id = ?"  # noqa: S608 - our columns
-        self._db.execute(statement, (value, *self._me))
 
     def leave(self) -> None:
         """Leave; what it owned is free at once."""
@@ -96,17 +97,39 @@ class Membership:
             statement = f"DELETE FROM {table} WHERE group_id = ? AND member_id = ?"  # noqa: S608 - our two tables
             self._db.execute(statement, (self.group_id, member_id))
 
+    def _namesakes(self) -> list[str]:
+        """Return the other members with this instance id."""
+        rows = self._db.execute(
+            "SELECT member_id FROM members WHERE group_id = ? AND instance_id = ? AND member_id != ?",
+            (self.group_id, self.instance_id, self.member_id),
+        )
+        return [member_id for (member_id,) in rows]
+
     def beat(self, now_ms: int) -> None:
-        """Say that this member lives, and expel those that have not said so for too long."""
+        """Say that this member lives, and expel those that do not any more."""
+        row = self._db.execute(
+            "SELECT seen_ms, session_timeout_ms FROM members WHERE group_id = ? AND member_id = ?", self._me
+        ).fetchone()
+        if row is None:
+            return
         self._db.execute("UPDATE members SET seen_ms = ? WHERE group_id = ? AND member_id = ?", (now_ms, *self._me))
-        silent = self._db.execute(
-            "SELECT member_id FROM members WHERE group_id = ? AND seen_ms < ? - session_timeout_ms",
-            (self.group_id, now_ms),
-        ).fetchall()
-        for (member_id,) in silent:
+        # Who was silent too long itself does not judge: the machine slept or its clock was set, and the others
+        # have not had the time to say that they live.
+        seen_ms, session_timeout_ms = row
+        gone = self._gone(now_ms) if abs(now_ms - seen_ms) <= session_timeout_ms else []
+        for member_id in gone:
             self._remove(member_id)
-        if silent:
+        if gone:
             self.rebalance()
+
+    def _gone(self, now_ms: int) -> list[str]:
+        """Return the other members that have been silent for too long; a sign of life from the future is none."""
+        rows = self._db.execute(
+            "SELECT member_id FROM members"
+            " WHERE group_id = ? AND member_id != ? AND abs(? - seen_ms) > session_timeout_ms",
+            (*self._me, now_ms),
+        )
+        return [member_id for (member_id,) in rows]
 
     def rebalance(self) -> None:
         """Compute who should own what, and begin a new generation."""
@@ -114,9 +137,8 @@ class Membership:
         rows = db.execute(
             "SELECT member_id, topics, held, standby_replicas FROM members WHERE group_id = ?", (self.group_id,)
         ).fetchall()
-        counts = records.topics(db)
         topics = {topic for _, names, _, _ in rows for topic in json.loads(names)}
-        numbers = max((counts.get(topic, 0) for topic in topics), default=0)
+        numbers = max(records.topics(db, topics).values(), default=0)
         owned = self._owners()
         candidates = [
             Candidate(
@@ -149,7 +171,7 @@ class Membership:
             self._me,
         ).fetchone()
         if row is None:
-            return Standing(alive=False)
+            return Standing(alive=False, replaced=bool(self._namesakes()))
         owners = self._owners()
         target = frozenset[int](json.loads(row[0]))
         owned = frozenset(number for number, owner in owners.items() if owner == self.member_id)
@@ -192,3 +214,10 @@ class Membership:
             MemberInfo(member_id, address, frozenset(json.loads(tasks)), frozenset(json.loads(standbys)))
             for member_id, address, tasks, standbys in rows.fetchall()
         ]
+
+
+def rebalance_readers(db: Database, topics: Collection[str]) -> None:
+    """Begin a new generation of every group that reads one of these topics, which were made or deleted."""
+    rows = db.execute("SELECT group_id, topics FROM members").fetchall()
+    for group_id in sorted({group_id for group_id, names in rows if not {*json.loads(names)}.isdisjoint(topics)}):
+        Membership(db, group_id, "").rebalance()

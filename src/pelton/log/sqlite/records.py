@@ -5,7 +5,9 @@ Every function takes a database and runs within the transaction of its caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
@@ -22,7 +24,9 @@ __all__ = [
     "delete",
     "find_offset",
     "offset_range",
+    "offset_ranges",
     "read",
+    "read_all",
     "save_positions",
     "topics",
 ]
@@ -31,6 +35,8 @@ DEFAULT_PARTITIONS = 8
 #: Kafka's defaults: a week, and for records more than its megabyte, so that large ones need no setting.
 _RETENTION_MS = 7 * 24 * 60 * 60 * 1000
 _RECORD_BYTES_MAX = 16 * 1024 * 1024
+#: Kafka's rule for names, so that a program can move there.
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class _Topic(NamedTuple):
@@ -66,9 +72,15 @@ def declare(db: Database, spec: TopicSpec) -> int:
     """Create a topic, or check the one that exists. Returns: its number of partitions."""
     topic = _find(db, spec.name)
     if topic is not None:
-        _check(spec, topic)
+        _compare(spec, topic)
         return topic.partitions
-    partitions = spec.partitions or DEFAULT_PARTITIONS
+    partitions = DEFAULT_PARTITIONS if spec.partitions is None else spec.partitions
+    if partitions < 1 or not _NAME.fullmatch(spec.name):
+        raise ConfigurationError(
+            f'topic "{spec.name}" with {partitions} partitions cannot be made',
+            hint="at least one partition; letters, digits, '.', '_' and '-' in the name",
+            topic=spec.name,
+        )
     cursor = db.execute(
         "INSERT INTO topics (name, partitions, cleanup_policy, retention_ms, record_bytes_max) VALUES (?, ?, ?, ?, ?)",
         (
@@ -84,14 +96,14 @@ def declare(db: Database, spec: TopicSpec) -> int:
     return partitions
 
 
-def _check(spec: TopicSpec, topic: _Topic) -> None:
+def _compare(spec: TopicSpec, topic: _Topic) -> None:
     if spec.partitions not in (None, topic.partitions):
         raise TopicMismatch(
             f'topic "{spec.name}" has {topic.partitions} partitions, declared are {spec.partitions}',
             hint="declare as many as it has, or use another name",
             topic=spec.name,
         )
-    if spec.partitions is not None and spec.cleanup_policy != topic.cleanup_policy:
+    if set(spec.cleanup_policy.split(",")) != set(topic.cleanup_policy.split(",")):
         raise TopicMismatch(
             f'topic "{spec.name}" has cleanup.policy {topic.cleanup_policy}, declared is {spec.cleanup_policy}',
             hint="declare the policy it has, or use another name",
@@ -110,59 +122,106 @@ def delete(db: Database, name: str) -> None:
 
 
 def append(db: Database, batches: Sequence[OutgoingBatch], now_ms: int) -> list[int]:
-    """Append batches. Returns: the offset of each one's first record."""
+    """Append batches. Returns: the offset of each one's first record.
+
+    Raises: ConfigurationError when a topic is missing, or does not take a record.
+    """
     return [_append(db, batch, now_ms) for batch in batches]
 
 
 def _append(db: Database, batch: OutgoingBatch, now_ms: int) -> int:
     topic = _require(db, TopicPartition(batch.topic, batch.partition))
-    _check_sizes(batch, topic.record_bytes_max)
+    nbytes = blob.batch_size(batch)
+    _check(batch, nbytes, topic)
     place = (topic.id, batch.partition)
-    first = next_ = db.execute("SELECT next FROM ranges WHERE topic = ? AND partition = ?", place).fetchone()[0]
-    for columns in blob.split(batch) if len(batch) else ():
+    first, reached_ms = db.execute(
+        "SELECT next, reached_ms FROM ranges WHERE topic = ? AND partition = ?", place
+    ).fetchone()
+    next_ = first
+    for columns in blob.split(batch, nbytes):
         data = blob.encode(columns)
-        end = next_ + len(columns.keys)
+        base, next_ = next_, next_ + len(columns.keys)
+        latest_ms = max(columns.timestamps_ms)
+        reached_ms = max(reached_ms, latest_ms)
         db.execute(
-            "INSERT INTO batches (topic, partition, base, next, last_timestamp_ms, appended_ms, nbytes, columns)"
+            "INSERT INTO batches (topic, partition, base, next, reached_ms, appended_ms, nbytes, columns)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*place, next_, end, max(columns.timestamps_ms), now_ms, len(data), data),
+            (*place, base, next_, reached_ms, now_ms, len(data), data),
         )
-        next_ = end
-    db.execute("UPDATE ranges SET next = ? WHERE topic = ? AND partition = ?", (next_, *place))
+    db.execute(
+        "UPDATE ranges SET next = ?, reached_ms = ? WHERE topic = ? AND partition = ?", (next_, reached_ms, *place)
+    )
     return int(first)
 
 
-def _check_sizes(batch: OutgoingBatch, bytes_max: int) -> None:
-    """Refuse a record that is too large; the columns are summed first, for nearly none is."""
-    if sum(map(len, filter(None, batch.values))) + sum(map(len, filter(None, batch.keys))) <= bytes_max:
+def _check(batch: OutgoingBatch, nbytes: int, topic: _Topic) -> None:
+    """Refuse what Kafka refuses: a record that is too large, or one without a key in a compacted topic."""
+    if "compact" in topic.cleanup_policy and None in batch.keys:
+        raise ConfigurationError(
+            f'topic "{batch.topic}" is compacted, but record {batch.keys.index(None)} of the batch has no key',
+            hint="give every record a key, or declare the topic with cleanup policy delete",
+            topic=batch.topic,
+            partition=batch.partition,
+        )
+    # Nearly no record is too large, so the columns are summed first.
+    if nbytes <= topic.record_bytes_max:
         return
-    for index in range(len(batch)):
-        headers = batch.headers[index] if batch.headers is not None else ()
-        size = blob.size_of(batch.keys[index], batch.values[index], headers)
-        if size > bytes_max:
-            raise ConfigurationError(
-                f'topic "{batch.topic}" takes records up to {bytes_max} bytes, got {size}',
-                hint='declare it with config={"max.message.bytes": …}',
-                topic=batch.topic,
-                partition=batch.partition,
-            )
+    largest = max(blob.record_size(batch, index) for index in range(len(batch)))
+    if largest > topic.record_bytes_max:
+        raise ConfigurationError(
+            f'topic "{batch.topic}" takes records up to {topic.record_bytes_max} bytes, got {largest}',
+            hint='declare it with config={"max.message.bytes": …}',
+            topic=batch.topic,
+            partition=batch.partition,
+        )
 
 
 def offset_range(db: Database, partition: TopicPartition) -> OffsetRange:
-    """Return the offsets that a partition holds."""
-    topic = _require(db, partition)
-    row = db.execute(
-        "SELECT first, next FROM ranges WHERE topic = ? AND partition = ?", (topic.id, partition.partition)
-    ).fetchone()
-    return OffsetRange(*row)
+    """Return the offsets that a partition holds. Raises: ConfigurationError when it does not exist."""
+    _require(db, partition)
+    return offset_ranges(db, [partition])[partition]
+
+
+def offset_ranges(db: Database, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
+    """Return the offsets that partitions hold; those that do not exist are missing."""
+    wanted = set(partitions)
+    found: dict[TopicPartition, OffsetRange] = {}
+    for name in {partition.topic for partition in wanted}:
+        rows = db.execute(
+            "SELECT r.partition, r.first, r.next FROM ranges r JOIN topics t ON t.id = r.topic WHERE t.name = ?",
+            (name,),
+        )
+        found |= {TopicPartition(name, number): OffsetRange(first, end) for number, first, end in rows}
+    return {partition: found[partition] for partition in wanted if partition in found}
+
+
+def read_all(db: Database, positions: Mapping[TopicPartition, int], bytes_max: int) -> list[RecordBatch]:
+    """Return what there is from these positions on, about bytes_max at most, an equal share a partition.
+
+    positions: in the order in which they are served when there is not enough room for all.
+    Raises: OffsetOutOfRangeError.
+    """
+    ends = offset_ranges(db, positions)
+    ready = [partition for partition in positions if partition in ends and ends[partition].end != positions[partition]]
+    batches: list[RecordBatch] = []
+    left = bytes_max
+    for index, partition in enumerate(ready):
+        if left <= 0:
+            break
+        found = read(db, partition, positions[partition], left // (len(ready) - index))
+        batches += found
+        left -= sum(batch.nbytes for batch in found)
+    return batches
 
 
 def read(db: Database, partition: TopicPartition, offset: int, bytes_max: int) -> list[RecordBatch]:
-    """Return records from an offset, a batch a row, about bytes_max at most; one row at least when there is one.
+    """Return records from an offset, a batch a row, about bytes_max at most; one record at least when there is one.
 
+    A last batch without records moves the position behind what was compacted away.
     Raises: OffsetOutOfRangeError.
     """
-    span = offset_range(db, partition)
+    topic = _require(db, partition)
+    span = offset_ranges(db, [partition])[partition]
     if not span.start <= offset <= span.end:
         raise OffsetOutOfRangeError(
             f"{partition} holds offsets {span.start} to {span.end}, asked was {offset}",
@@ -171,38 +230,37 @@ def read(db: Database, partition: TopicPartition, offset: int, bytes_max: int) -
             partition=partition.partition,
             offset=offset,
         )
-    if offset == span.end:
-        return []
-    topic = _require(db, partition)
-    rows = db.execute(
-        "SELECT base, next, nbytes, columns FROM batches"
-        " WHERE topic = ? AND partition = ? AND base >= coalesce((SELECT max(base) FROM batches"
-        " WHERE topic = ? AND partition = ? AND base <= ?), 0) ORDER BY base",
-        (topic.id, partition.partition, topic.id, partition.partition, offset),
-    )
     batches: list[RecordBatch] = []
     left = bytes_max
-    for base, next_, nbytes, data in rows:
-        if next_ <= offset:
-            continue
+    # The blobs are fetched one by one: a row that does not fit any more is not read at all.
+    for row, base, next_, nbytes in _rows(db, topic, partition, offset):
         if batches and nbytes > left:
-            break
-        batches.append(_behind(_as_batch(partition, base, next_, data), offset))
-        left -= nbytes
-    if not batches:
-        # Everything from here to the end was compacted away: nothing to read, but the position moves on.
+            return batches
+        batch = _behind(_as_batch(db, partition, row, base, next_), offset)
+        if len(batch):
+            batches.append(batch)
+            left -= nbytes
+    if not batches and offset < span.end:
         batches.append(RecordBatch(*partition, [], [], [], [], span.end))
     return batches
 
 
-def _as_batch(partition: TopicPartition, base: int, next_: int, data: bytes) -> RecordBatch:
+def _rows(db: Database, topic: _Topic, partition: TopicPartition, offset: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (id, base, next, bytes) of the rows from an offset on."""
+    return db.execute(
+        "SELECT id, base, next, nbytes FROM batches WHERE topic = ? AND partition = ? AND next > ? ORDER BY next",
+        (topic.id, partition.partition, offset),
+    )
+
+
+def _as_batch(db: Database, partition: TopicPartition, row: int, base: int, next_: int) -> RecordBatch:
+    data: bytes = db.execute("SELECT columns FROM batches WHERE id = ?", (row,)).fetchone()[0]
     columns = blob.decode(data)
     offsets: Sequence[int] = range(base, base + len(columns.keys))
     if columns.offsets is not None:
         offsets = [base + relative for relative in columns.offsets]
     return RecordBatch(
-        partition.topic,
-        partition.partition,
+        *partition,
         offsets,
         columns.timestamps_ms,
         columns.keys,
@@ -214,38 +272,47 @@ def _as_batch(partition: TopicPartition, base: int, next_: int, data: bytes) -> 
 
 
 def _behind(batch: RecordBatch, offset: int) -> RecordBatch:
-    """Return the rows of a batch from an offset on."""
-    if not len(batch) or offset <= batch.offsets[0]:
+    """Return the records of a batch from an offset on."""
+    start = bisect_left(batch.offsets, offset)
+    if start == 0:
         return batch
-    start = sum(one < offset for one in batch.offsets)
-    headers = batch.headers[start:] if batch.headers is not None else None
     return RecordBatch(
-        batch.topic,
-        batch.partition,
+        *batch.source,
         batch.offsets[start:],
         batch.timestamps_ms[start:],
         batch.keys[start:],
         batch.values[start:],
         batch.next_offset,
-        headers,
+        batch.headers[start:] if batch.headers is not None else None,
         batch.nbytes,
     )
 
 
 def find_offset(db: Database, partition: TopicPartition, timestamp_ms: int) -> int | None:
-    """Return the first offset whose timestamp is this one or later."""
+    """Return the first offset whose timestamp is this one or later; None when there is none."""
     topic = _require(db, partition)
-    rows = db.execute(
-        "SELECT base, next, columns FROM batches"
-        " WHERE topic = ? AND partition = ? AND last_timestamp_ms >= ? ORDER BY base LIMIT 1",
-        (topic.id, partition.partition, timestamp_ms),
-    )
-    for row in rows:
-        batch = _as_batch(partition, *row)
+    start, end = offset_ranges(db, [partition])[partition]
+    for row, base, next_, _ in _rows(db, topic, partition, _reaching(db, topic, partition, start, end, timestamp_ms)):
+        batch = _as_batch(db, partition, row, base, next_)
         for offset, found in zip(batch.offsets, batch.timestamps_ms, strict=True):
             if found >= timestamp_ms:
                 return offset
     return None
+
+
+def _reaching(db: Database, topic: _Topic, partition: TopicPartition, start: int, end: int, timestamp_ms: int) -> int:
+    """Return an offset of the first row up to whose end this time was reached, by bisection."""
+    while start < end:
+        middle = (start + end) // 2
+        row = db.execute(
+            "SELECT next, reached_ms FROM batches WHERE topic = ? AND partition = ? AND next > ? ORDER BY next LIMIT 1",
+            (topic.id, partition.partition, middle),
+        ).fetchone()
+        if row is not None and row[1] < timestamp_ms:
+            start = row[0]
+        else:
+            end = middle
+    return start
 
 
 def committed(db: Database, group_id: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Position]:
