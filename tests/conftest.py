@@ -1,4 +1,4 @@
-"""What the integration tests share: a real Kafka, one for all of them."""
+"""What tests of several kinds share: a real Kafka, one for all of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from pelton.testing.broker import Cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kafka", action="store_true", help="run the log's contract suite on a real Kafka too")
 
 
 @pytest.fixture(scope="session")
