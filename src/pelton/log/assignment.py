@@ -25,9 +25,11 @@ class Share(NamedTuple):
 
 def share(candidates: Sequence[Candidate], *, partitions: int, standby_replicas: int) -> Mapping[str, Share]:
     """Return each member's share: sizes differ by one at most; numbers stay where they are, or where their state is."""
+    if not candidates:
+        return {}
     ordered = sorted(candidates)
     load: dict[str, list[int]] = {candidate.member_id: [] for candidate in ordered}
-    small, larger = divmod(partitions, max(1, len(ordered)))
+    small, larger = divmod(partitions, len(ordered))
     left = set(range(partitions))
     for wanted in ("tasks", "held"):
         for candidate in ordered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = ["Database", "explaining", "parse_url"]
 FORMAT_VERSION = 2
 #: How long a writer waits for another process to finish its transaction, in seconds.
 _BUSY_S = 15.0
+_RETRY_S = 0.01
 _SYNCHRONOUS = ("off", "normal", "full")
 #: The write-ahead log is copied into the file after so many pages, and cut back to this size when it had to grow.
 _CHECKPOINT_PAGES = 1000
@@ -129,7 +131,7 @@ class Database:
 
     def _configure(self, synchronous: str) -> None:
         self.execute("PRAGMA page_size = 16384")
-        mode = self.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = self._begin_wal()
         if mode != "wal":
             raise ConfigurationError(
                 f"{self.path}: this file system allows no write-ahead log (journal mode {mode})",
@@ -139,6 +141,17 @@ class Database:
         self.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         self.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}")
         self.execute("PRAGMA cache_size = -16384")
+
+    def _begin_wal(self) -> str:
+        """Switch the file to a write-ahead log; while another process does so, SQLite refuses instead of waiting."""
+        deadline = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                return str(self.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_S)
 
     def prepare(self) -> None:
         """Make the tables, or check that the file is ours.

@@ -1,0 +1,202 @@
+"""Retention and compaction of the embedded log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pelton.batch import OutgoingBatch, TopicPartition
+from pelton.errors import OffsetOutOfRangeError
+from pelton.log.contract import TopicSpec
+from pelton.log.sqlite import SqliteLog, blob, cleaning
+from pelton.log.sqlite.database import Database
+from tests.unit.log.scene import DAY_MS, SOURCE, Row, SettableClock, batch_of, join, rows
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def fold(records: list[Row]) -> dict[bytes | None, tuple[int, bytes | None]]:
+    """Return the last record of each key."""
+    return {key: (offset, value) for offset, key, value in records}
+
+
+# Retention
+
+
+async def test_retention_goes_by_when_a_batch_came(log: SqliteLog, clock: SettableClock) -> None:
+    kept = TopicPartition("kept", 0)
+    await log.declare([TopicSpec("t", 1, retention_ms=DAY_MS), TopicSpec("kept", 1, retention_ms=-1)])
+    await log.append([batch_of([(b"old", b"1"), (b"older", b"2")]), OutgoingBatch(*kept, [b"k"], [b"v"], [0])])
+    clock.ahead_ms = DAY_MS // 2
+    await log.append([batch_of([(b"new", b"3")])])
+    await log.clean(clock.time_ms())
+    assert len(await rows(log)) == 3
+    clock.ahead_ms = DAY_MS + 1000
+    await log.clean(clock.time_ms())
+    assert await rows(log) == [(2, b"new", b"3")]
+    assert await log.append([batch_of([(b"newer", b"4")])]) == [3]
+    with pytest.raises(OffsetOutOfRangeError):
+        await log.read(SOURCE, 1, bytes_max=100, timeout_s=1)
+    clock.ahead_ms = 9 * DAY_MS
+    await log.clean(clock.time_ms())
+    assert await log.offsets([SOURCE, kept]) == {SOURCE: (4, 4), kept: (0, 1)}
+    assert await log.append([batch_of([(b"last", b"5")])]) == [4]
+
+
+async def test_retention_is_many_small_steps(log: SqliteLog, clock: SettableClock) -> None:
+    await log.declare([TopicSpec("t", 1, retention_ms=1000)])
+    for _ in range(20):
+        await log.append([batch_of([(b"k", b"v")]) for _ in range(100)])
+    clock.ahead_ms = 10_000
+    writer = log._open.writer
+    steps = cleaning.Cleaner(writer.db).steps(clock.time_ms())
+    assert await writer.run(lambda: sum(1 for _ in steps)) >= 2000 // 512
+    assert await log.offsets([SOURCE]) == {SOURCE: (2000, 2000)}
+
+
+async def test_a_group_is_told_what_was_trimmed(log: SqliteLog, clock: SettableClock) -> None:
+    await log.declare([TopicSpec("t", 1, retention_ms=1000)])
+    member = await join(log)
+    await member.fetch(bytes_max=1000, timeout_s=0)
+    member.pause([SOURCE])
+    await log.append([batch_of([(b"a", b"1")])])
+    clock.ahead_ms = 10_000
+    await log.clean(clock.time_ms())
+    member.resume([SOURCE])
+    with pytest.raises(OffsetOutOfRangeError) as caught:
+        await member.fetch(bytes_max=1000, timeout_s=1)
+    assert caught.value.offset == 0
+
+
+# Compaction
+
+
+@pytest.fixture
+async def compacted(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> SqliteLog:
+    """A compacted topic that is cleaned however small it is."""
+    monkeypatch.setattr(cleaning, "_COMPACT_RECORDS_MIN", 0)
+    await log.declare([TopicSpec("t", 1, cleanup_policy="compact")])
+    return log
+
+
+async def test_gaps_are_left_and_the_last_value_of_each_key(compacted: SqliteLog, clock: SettableClock) -> None:
+    log, random = compacted, Random(7)
+    for _ in range(30):
+        await log.append([batch_of((b"%d" % random.randrange(20), random.randbytes(8)) for _ in range(10))])
+    await log.append([batch_of([(b"3", None)])])
+    before = await rows(log)
+    await log.clean(clock.time_ms())
+    after = await rows(log)
+    assert fold(after) == fold(before)
+    assert len(after) == len(fold(before)) < len(before)
+    assert await log.offsets([SOURCE]) == {SOURCE: (0, 301)}
+    # From any offset, by any step, a reader sees the same, and always gets on.
+    assert await rows(log, bytes_max=1) == after
+    for offset in range(0, 301, 7):
+        batch = await log.read(SOURCE, offset, bytes_max=1, timeout_s=1)
+        assert list(batch.offsets)[:1] == [one for one, _, _ in after if one >= offset][:1]
+
+
+async def test_offset_at_looks_past_what_was_compacted(compacted: SqliteLog, clock: SettableClock) -> None:
+    # The row that reached the time first has lost that record; a later row has one.
+    rows_max = blob.ROW_RECORDS_MAX
+    await compacted.append(
+        [
+            OutgoingBatch(
+                *SOURCE,
+                [b"a"] + [b"%d" % n for n in range(rows_max)],
+                [b"v"] * (rows_max + 1),
+                [9000] + [1000] * rows_max,
+            )
+        ]
+    )
+    await compacted.append([OutgoingBatch(*SOURCE, [b"a"], [b"w"], [9000])])
+    assert await compacted.offset_at(SOURCE, 5000) == 0
+    await compacted.clean(clock.time_ms())
+    assert await compacted.offset_at(SOURCE, 5000) == rows_max + 1
+
+
+async def test_small_rows_become_large_ones(compacted: SqliteLog, clock: SettableClock) -> None:
+    for number in range(300):
+        await compacted.append([batch_of([(b"%d" % number, b"v")])])
+    before = await rows(compacted)
+    await compacted.clean(clock.time_ms())
+    assert await rows(compacted) == before
+    assert await compacted.query(lambda db: db.execute("SELECT count(*) FROM batches").fetchone()[0]) == 1
+
+
+async def test_headers_and_times_stay_with_their_records(compacted: SqliteLog, clock: SettableClock) -> None:
+    batch = OutgoingBatch(*SOURCE)
+    for number in range(6):
+        batch.append(b"%d" % (number % 3), b"%d" % number, number, (("n", b"%d" % number),) if number % 2 else ())
+    await compacted.append([batch])
+    await compacted.append([batch_of([(b"2", b"new")])])
+    await compacted.clean(clock.time_ms())
+    found = await compacted.read(SOURCE, 0, bytes_max=1 << 20, timeout_s=1)
+    assert found.headers is not None
+    assert list(zip(found.offsets, found.values, found.timestamps_ms, found.headers, strict=True)) == [
+        (3, b"3", 3, (("n", b"3"),)),
+        (4, b"4", 4, ()),
+        (6, b"new", 1000, ()),
+    ]
+
+
+async def test_tombstones_go_after_a_day(compacted: SqliteLog, clock: SettableClock) -> None:
+    await compacted.append([batch_of([(b"a", b"1"), (b"b", b"2"), (b"a", None)])])
+    await compacted.clean(clock.time_ms())
+    assert await rows(compacted) == [(1, b"b", b"2"), (2, b"a", None)]
+    clock.ahead_ms = DAY_MS + 1000
+    new = [(b"c", b"3"), (b"d", b"4"), (b"e", b"5")]
+    await compacted.append([batch_of(new)])
+    await compacted.clean(clock.time_ms())
+    assert [row[1:] for row in await rows(compacted)] == [(b"b", b"2"), *new]
+
+
+async def test_everything_compacted_away_still_lets_readers_on(compacted: SqliteLog, clock: SettableClock) -> None:
+    member = await join(compacted)
+    await member.fetch(bytes_max=1000, timeout_s=0)
+    await compacted.append([batch_of([(b"a", b"1"), (b"a", None)])])
+    await compacted.clean(clock.time_ms() + DAY_MS + 1000)
+    batch = await compacted.read(SOURCE, 0, bytes_max=100, timeout_s=1)
+    assert (len(batch), batch.next_offset) == (0, 2)
+    (batch,) = await member.fetch(bytes_max=1000, timeout_s=1)
+    assert (len(batch), batch.next_offset) == (0, 2)
+    assert member.lag() == {SOURCE: 0}
+
+
+async def test_several_cleaners_and_a_writer_lose_nothing(
+    compacted: SqliteLog, tmp_path: Path, clock: SettableClock
+) -> None:
+    random = Random(3)
+    expected: dict[bytes | None, bytes | None] = {}
+    databases = [Database(tmp_path / "log.db", "off") for _ in range(3)]
+    cleaners = [cleaning.Cleaner(db).steps(clock.time_ms()) for db in databases]
+    for _ in range(300):
+        batch = batch_of((b"%d" % random.randrange(50), random.randbytes(5000)) for _ in range(20))
+        await compacted.append([batch])
+        expected |= dict(zip(batch.keys, batch.values, strict=True))
+        # They go on in any order, each with what it learnt some steps ago.
+        which = random.randrange(3)
+        if next(cleaners[which], "done") == "done":
+            cleaners[which] = cleaning.Cleaner(databases[which]).steps(clock.time_ms())
+    for db in databases:
+        db.close()
+    found = await rows(compacted)
+    assert {key: value for _, key, value in found} == expected
+    assert len(found) < 6000
+
+
+async def test_more_keys_than_are_remembered(
+    compacted: SqliteLog, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning, "_KEYS_MAX", 10)
+    monkeypatch.setattr(blob, "ROW_RECORDS_MAX", 8)
+    for number in range(50):
+        await compacted.append([batch_of([(b"%d" % (number % 25), b"%d" % number), (b"x", b"%d" % number)])])
+    before = fold(await rows(compacted))
+    for _ in range(20):
+        await compacted.clean(clock.time_ms())
+    assert fold(await rows(compacted)) == before
+    assert len(await rows(compacted)) < 50
