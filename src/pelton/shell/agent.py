@@ -13,6 +13,7 @@ from pelton.shell.channel import Channel
 from pelton.shell.replies import CORRELATION_ID, REPLY_TO, Barrier, ReplyPromise, encode_reply
 from pelton.shell.topic import HeadersArg, SendReceipt, Topic, as_headers
 from pelton.stream.lane import Lane, Send
+from pelton.stream.refused import Refused
 from pelton.stream.stream import Feed, Stream
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class Agent(Generic[V]):
         """Send a value and return a promise of the answer; awaiting it waits."""
         correlation_id = correlation_id or str(uuid4())
         if reply_to is None:
+            await self.app.open_log()
             promise = await self.app.replies.expect(correlation_id)
         else:
             promise = ReplyPromise(str(_topic_name(reply_to)), correlation_id)
@@ -228,6 +230,10 @@ class Agent(Generic[V]):
     async def join(self, values: AsyncIterator[V] | Iterable[V], *, key: Any = None, reply_to: Any = None) -> list[Any]:
         """Send values and return the answers in the order of the values."""
         return await self.kvjoin(((key, value) async for value in _each(values)), reply_to=reply_to)
+
+    test_context = Refused("run a worker on a sqlite:// log in a temporary directory, and send to the agent")
+    stream = Refused("send to the agent; only the engine calls it with a stream")
+    cancel = actor_tracebacks = Refused("app.statistics().tasks tells what each agent is at")
 
     def __repr__(self) -> str:
         return f"<Agent: {self.name}>"

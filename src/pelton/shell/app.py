@@ -30,19 +30,29 @@ from pelton.log.contract import Guarantee, Log
 from pelton.log.partitioner import partition_for
 from pelton.runtime.runtime import Runtime, RuntimeStatistics
 from pelton.shell.agent import Agent
+from pelton.shell.arguments import (
+    check_agent_options,
+    check_channel_options,
+    check_settings,
+    check_topic_options,
+    known_table_options,
+)
 from pelton.shell.channel import Channel
 from pelton.shell.connection import log_for
 from pelton.shell.engine import Engine
 from pelton.shell.models import register_records
 from pelton.shell.program import Forwarding, tables_used_by
 from pelton.shell.replies import Replies
+from pelton.shell.router import Router
 from pelton.shell.sender import Sender
 from pelton.shell.sets import SetTable
 from pelton.shell.table import Table
 from pelton.shell.topic import SendReceipt, Topic, TopicOptions
 from pelton.state.cache import TableCache
+from pelton.state.rocksdb import RocksStores
 from pelton.stream.event import Event
 from pelton.stream.lane import CURRENT_LANE
+from pelton.stream.refused import Refused
 
 __all__ = ["App", "current_event"]
 
@@ -104,12 +114,14 @@ class App(faust.App):
     BootStrategy: ClassVar[Any] = EngineBoot
 
     def __init__(self, id: str, **options: Any) -> None:
+        check_settings(options)
         ours = {name: options.pop(name) for name in list(options) if name in EngineConfig.__dataclass_fields__}
         self.config: EngineConfig = load_config(os.environ, ours)
         self.clock: Clock = SystemClock()
         options.setdefault("broker", "sqlite://")
         options.setdefault("processing_guarantee", "exactly_once")
         options.setdefault("table_standby_replicas", 0)
+        options["Router"] = Router
         self.declared_topics: list[Topic[Any, Any]] = []
         self._tables: dict[str, Any] = {}
         self._log: Log | None = None
@@ -124,8 +136,6 @@ class App(faust.App):
     def topic(  # type: ignore[override]
         self,
         *topics: str,
-        pattern: Any = None,
-        schema: Any = None,
         key_type: type[K] | None = None,
         value_type: type[V] | None = None,
         key_serializer: str | None = None,
@@ -138,22 +148,14 @@ class App(faust.App):
         config: Mapping[str, Any] | None = None,
         allow_empty: bool = False,
         internal: bool = False,
-        **_: Any,
+        **ignored: Any,
     ) -> Topic[K, V]:
         """Declare a topic, or several read as one.
 
         allow_empty: whether its agents want tombstones, as None.
         Raises: ConfigurationError for what the engine cannot do: patterns and schemas.
         """
-        if pattern is not None:
-            raise ConfigurationError(
-                "topics by pattern are not supported: their partitions could not be assigned together",
-                hint='name them: app.topic("orders-eu", "orders-us")',
-            )
-        if schema is not None:
-            raise ConfigurationError(
-                "schema= is not supported", hint="use key_type, value_type, key_serializer and value_serializer"
-            )
+        check_topic_options(ignored)
         options = TopicOptions(partitions, retention, compacting, deleting, replicas, config, allow_empty, internal)
         topic = Topic(
             self,
@@ -168,9 +170,10 @@ class App(faust.App):
         return topic
 
     def channel(  # type: ignore[override]
-        self, *, value_type: type[V] | None = None, maxsize: int | None = None, **_: Any
+        self, *, value_type: type[V] | None = None, maxsize: int | None = None, **ignored: Any
     ) -> Channel[V]:
         """Declare a queue within this process."""
+        check_channel_options(ignored)
         return Channel(self, value_type=value_type, maxsize=maxsize)
 
     def agent(  # type: ignore[override]
@@ -180,20 +183,22 @@ class App(faust.App):
         name: str | None = None,
         concurrency: int = 1,
         sink: Iterable[Any] | None = None,
+        key_type: type[Any] | None = None,
+        value_type: type[V] | None = None,
         **ignored: Any,
     ) -> Callable[[Callable[..., Any]], Agent[V]]:
         """Make an agent of an async function.
 
-        channel: what it reads; a topic of its own, named after it, when None.
+        channel: what it reads; a topic of its own, named after it, when None. key_type, value_type: those of a topic
+            that is not declared elsewhere.
         """
+        check_agent_options(ignored)
 
         def decorate(fun: Callable[..., Any]) -> Agent[V]:
             agent_name = name or qualname(fun)
-            source = channel
-            if source is None:
-                source = self.topic(f"{self.conf.id}-{agent_name}", internal=True)
-            elif isinstance(source, str):
-                source = self.topic(source)
+            source = f"{self.conf.id}-{agent_name}" if channel is None else channel
+            if isinstance(source, str):
+                source = self.topic(source, key_type=key_type, value_type=value_type, internal=channel is None)
             agent: Agent[V] = Agent(
                 self,
                 fun,
@@ -225,20 +230,20 @@ class App(faust.App):
 
         options: key_type, value_type, key_serializer, value_serializer, partitions, help.
         """
-        table: Any = Table(self, name, default=default, **_known(options))
+        table: Any = Table(self, name, default=default, **known_table_options(options))
         return self._add_table(table, window)
 
     def GlobalTable(self, name: str, *, window: Any = None, **options: Any) -> Any:
         """Declare a table of which every worker holds all partitions."""
-        return self._add_table(Table(self, name, replicated=True, **_known(options)), window)
+        return self._add_table(Table(self, name, replicated=True, **known_table_options(options)), window)
 
     def SetTable(self, name: str, *, window: Any = None, **options: Any) -> Any:
         """Declare a table of sets."""
-        return self._add_table(SetTable(self, name, **_known(options)), window)
+        return self._add_table(SetTable(self, name, **known_table_options(options)), window)
 
     def SetGlobalTable(self, name: str, *, window: Any = None, **options: Any) -> Any:
         """Declare a table of sets, of which every worker holds all partitions."""
-        return self._add_table(SetTable(self, name, replicated=True, **_known(options)), window)
+        return self._add_table(SetTable(self, name, replicated=True, **known_table_options(options)), window)
 
     def _add_table(self, table: Any, window: Any) -> Any:
         if table.name in self._tables:
@@ -256,16 +261,48 @@ class App(faust.App):
         return tables_used_by(fun, self._tables)
 
     def stream(self, channel: Any, **_: Any) -> Any:  # type: ignore[override]
-        """Iterate a channel outside of agents.
+        """Return a stream over a channel, to be iterated outside of agents.
 
-        Raises: ConfigurationError for a topic: nothing could commit its positions.
+        Raises: ConfigurationError for anything else: nothing could commit a topic's positions.
         """
-        if isinstance(channel, Topic):
-            raise ConfigurationError(
-                "app.stream over a topic has nothing to commit its positions with",
-                hint="make it an agent: @app.agent(topic)",
+        if isinstance(channel, Channel):
+            return channel.stream()
+        raise ConfigurationError(
+            f"app.stream: expected a channel, got {channel!r}",
+            hint="read a topic with an agent (@app.agent(topic)); iterate anything else as it is",
+        )
+
+    def LiveCheck(self, **kwargs: Any) -> Any:
+        """Raise ConfigurationError: LiveCheck runs on Faust's own consumers."""
+        raise ConfigurationError(
+            "app.LiveCheck is not supported: it runs on Faust's own consumers",
+            hint="send test records from a command or a timer, and check what comes out with an agent",
+        )
+
+    assignor: Any = Refused("ask app.router where a key is, and app.runtime.members() who has what")
+    consumer: Any = Refused("the engine reads the log; app.statistics() tells how far, app.log_connection reads by hand")
+    flow_control: Any = Refused("the engine pauses what comes too fast by itself: task_queue_bytes_max bounds it")
+    producer_transport: Any = Refused("send with topic.send, agent.send or app.send")
+    topics: Any = Refused("app.declared_topics lists what the program declares")
+    FlowControlQueue: Any = Refused("use app.channel(maxsize=...), or asyncio.Queue")
+
+    async def commit(self, topics: Any = None) -> bool:
+        """Commit all complete events now. topics: has no meaning; a commit covers them all."""
+        return await self._running().commit()
+
+    def reset_state(self) -> None:
+        """Delete the local state of all tables; the next start restores it from the changelogs.
+
+        Raises: UnavailableError while a worker has it open.
+        """
+        stores, directory = RocksStores(), self.conf.tabledir
+        for number in stores.held(directory):
+            stores.discard(directory, number)
+        if left := stores.held(directory):
+            raise UnavailableError(
+                f"the state of partitions {sorted(left)} is in use",
+                hint="stop the workers on this data directory first",
             )
-        return channel
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -405,6 +442,9 @@ class App(faust.App):
         """Wait until the engine is ready. Returns: whether the application is stopping instead."""
         if not self.client_only and not self.producer_only:
             await self.wait_first(self.engine.wait_until_ready())
+        if not self.should_stop:
+            for table in self._tables.values():
+                await table.recovered()
         return bool(self.should_stop)
 
     async def maybe_start_client(self) -> None:
@@ -417,12 +457,6 @@ class App(faust.App):
         """Open the log, so that this process can send."""
         await self.open_log()
         return self.producer
-
-
-def _known(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a table; those of Faust's that mean nothing here are left out."""
-    ignored = ("beacon", "loop", "store", "options", "standby_buffer_size", "start_manager", "on_recover")
-    return {name: value for name, value in options.items() if name not in ignored}
 
 
 def current_event() -> Event[Any] | None:

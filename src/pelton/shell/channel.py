@@ -13,6 +13,7 @@ from pelton.runtime.spec import AgentEmit, AgentRun
 from pelton.shell.topic import HeadersArg, RecordMetadata, as_headers
 from pelton.stream.event import Event
 from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Send
+from pelton.stream.stream import Feed, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,14 @@ V = TypeVar("V")
 
 def _as_is(key: bytes) -> object:
     return key
+
+
+async def _no_run(feed: Feed, lane: Lane) -> None:
+    """Do nothing: whoever iterates the stream runs it."""
+
+
+def _no_emit(lane: Lane, value: Any) -> None:
+    """Take nothing: there is no agent that yields."""
 
 
 class Channel(Generic[V]):
@@ -75,6 +84,11 @@ class Channel(Generic[V]):
     async def __aiter__(self) -> AsyncIterator[Event[V]]:
         while True:
             yield await self.get()
+
+    def stream(self) -> Stream[V]:
+        """Return a stream over the channel, to be iterated outside of agents."""
+        feed = ChannelLane(str(self), self, _no_run, _no_emit)
+        return Stream(feed, Lane(str(self), 0, 0, feed), self.app.repartition)
 
     def __str__(self) -> str:
         return "<channel>"

@@ -14,6 +14,7 @@ from mode import Service
 from pelton.runtime.runtime import Runtime, RuntimeOptions
 from pelton.shell.channel import Channel, ChannelLane
 from pelton.shell.program import build_program
+from pelton.shell.rebalances import Rebalances
 from pelton.shell.slot import WorkerSlot
 from pelton.state.rocksdb import RocksStores
 
@@ -57,7 +58,8 @@ class Engine(Service):
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
         )
         stores = RocksStores(app.config.table_cache_bytes_max)
-        runtime = Runtime(await build_program(app), app.log_connection, stores, options, app.clock)
+        program = await build_program(app)
+        runtime = Runtime(program, app.log_connection, stores, options, app.clock, Rebalances(app).assigned)
         await runtime.start()
         self.runtime = runtime
         self._channel_lanes = [

@@ -102,6 +102,10 @@ class Forwarding:
         """Return the name of the topic; while running only the name matters."""
         return name
 
+    async def send(self, channel: Any, key: Any = None, value: Any = None, **options: Any) -> Awaitable[Any]:
+        """Send a message to a topic, a channel, an agent, or a topic by name."""
+        return await self.app.send(channel, key=key, value=value, **options)
+
     def outgoing(self, topic: object) -> Callable[[object, object], Send]:
         """Return what makes a message for a topic out of a key and a value."""
         target = topic if isinstance(topic, Topic) else self.app.topic(str(topic))

@@ -7,7 +7,7 @@ anew: it is yours to change, and changes nothing until it is assigned back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -21,6 +21,7 @@ from pelton.shell.models import record_serializer, shell_codec
 from pelton.shell.windowed import WindowedTable, milliseconds
 from pelton.state.cache import TableCache
 from pelton.stream.lane import CURRENT_LANE, Lane, TableSlot
+from pelton.stream.refused import Refused
 from pelton.window import HoppingWindow, TumblingWindow
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Table(Generic[K, V]):
         a class.
     partitions: how many; those of the topics of its agents when None.
     replicated: every worker holds all of it (a global table).
+    on_recover, recover_callbacks: awaited when the worker's partitions have been restored at its start.
+    extra_topic_configs: of the changelog's topic.
     """
 
     def __init__(
@@ -56,6 +59,9 @@ class Table(Generic[K, V]):
         partitions: int | None = None,
         help: str | None = None,
         replicated: bool = False,
+        on_recover: Callable[[], Awaitable[None]] | None = None,
+        recover_callbacks: Iterable[Callable[[], Awaitable[None]]] = (),
+        extra_topic_configs: Mapping[str, Any] | None = None,
     ) -> None:
         self.app = app
         self.name = name
@@ -65,6 +71,8 @@ class Table(Generic[K, V]):
         self.partitions = partitions
         self.help = help or ""
         self.replicated = replicated
+        self._recover_callbacks = [*([on_recover] if on_recover else []), *recover_callbacks]
+        self._topic_config = {name: str(value) for name, value in (extra_topic_configs or {}).items()}
         self._key_serializer = key_serializer
         self._value_serializer = value_serializer
         self._codecs: tuple[Codec[Any], Codec[Any]] | None = None
@@ -78,7 +86,9 @@ class Table(Generic[K, V]):
 
     def spec(self) -> TableSpec:
         """Return the table as the runtime knows it."""
-        changelog = TopicSpec(self.changelog_topic_name, self.partitions, cleanup_policy="compact")
+        changelog = TopicSpec(
+            self.changelog_topic_name, self.partitions, cleanup_policy="compact", config=self._topic_config
+        )
         return TableSpec(self.name, changelog, replicated=self.replicated)
 
     def codecs(self) -> tuple[Codec[Any], Codec[Any]]:
@@ -164,6 +174,32 @@ class Table(Generic[K, V]):
             raise KeyError(key)
         return self.default()
 
+    # -- as Faust's commands and callbacks see it --------------------------------------------------
+
+    def on_recover(self, callback: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Await this when the worker's partitions have been restored at its start."""
+        self._recover_callbacks.append(callback)
+        return callback
+
+    async def recovered(self) -> None:
+        """Tell those who wait for it that the table has been restored."""
+        for callback in self._recover_callbacks:
+            await callback()
+
+    def reset_state(self) -> None:
+        """Delete the local state, of the other tables too: they share their files."""
+        self.app.reset_state()
+
+    @property
+    def is_global(self) -> bool:
+        """Whether every worker holds all of it."""
+        return self.replicated
+
+    join = left_join = inner_join = outer_join = combine = Refused("look the other side up in a table of its own")
+    on_window_close = Refused("read the window when an event of a later one arrives, or from a timer")
+    on_changelog_event = Refused("read the changelog's topic with an agent")
+    data = Refused("the table itself is the mapping: table[key], table.items()")
+
     # -- as a dict ---------------------------------------------------------------------------------
 
     def __getitem__(self, key: K) -> V:
@@ -203,6 +239,20 @@ class Table(Generic[K, V]):
         value = self[key]
         del self[key]
         return value
+
+    def popitem(self) -> tuple[K, V]:
+        """Delete a key and return it with its value: the first in the order of the keys' bytes.
+
+        Raises: KeyError when the table is empty.
+        """
+        for key, value in self.items():
+            del self[key]
+            return key, value
+        raise KeyError(f"table {self.name} is empty")
+
+    def copy(self) -> dict[K, V]:
+        """Return all keys and values as a dict of their own."""
+        return dict(self.items())
 
     def update(self, *items: Any, **more: V) -> None:
         """Write several keys."""

@@ -19,6 +19,7 @@ from pelton.errors import ConfigurationError
 from pelton.log.contract import CleanupPolicy, TopicSpec
 from pelton.shell.models import record_serializer, shell_codec
 from pelton.stream.lane import CURRENT_LANE, Send
+from pelton.stream.refused import Refused
 from pelton.stream.stream import seconds
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ class Topic(Generic[K, V]):
         if lane is not None and not force:
             lane.send(message)
             return StagedReceipt(message)
+        await self.app.open_log()
         receipt = await self.app.sender.send(message)
         if callback is not None:
             receipt.add_done_callback(callback)
@@ -279,6 +281,17 @@ class Topic(Generic[K, V]):
         await self.app.log_connection.declare(self.specs())
 
     maybe_declare = declare
+
+    def derive_topic(self, *, prefix: str = "", suffix: str = "", **changes: Any) -> Topic[Any, Any]:
+        """Return a topic like this one, its name with a prefix and a suffix unless `topics` is given."""
+        names = changes.pop("topics", None) or [f"{prefix}{name}{suffix}" for name in self.topics]
+        return self.derive(topics=names, **changes)
+
+    stream = Refused("read it with an agent: @app.agent(topic)")
+    put = get = throw = empty = queue = Refused("a topic is in the log: send to it, and read it with an agent")
+    decode = on_decode_error = on_key_decode_error = on_value_decode_error = Refused(
+        "records that cannot be decoded are in the topic <app>-dlq with their error: read that"
+    )
 
     def __str__(self) -> str:
         return ",".join(self.topics)

@@ -7,7 +7,7 @@ arithmetic and lookups; when a window is gone is decided by `pelton.state.cache`
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -15,6 +15,7 @@ from pelton.errors import ConfigurationError
 from pelton.runtime.spec import TableSpec
 from pelton.stream.event import Event
 from pelton.stream.lane import CURRENT_LANE, Lane, TableSlot
+from pelton.stream.refused import Refused
 from pelton.stream.stream import seconds
 from pelton.window import HoppingWindow, TumblingWindow, window_key_prefix, window_start_of
 
@@ -229,6 +230,24 @@ class WindowedTable(Generic[K, V]):
 
     def __bool__(self) -> bool:
         return True
+
+    # -- as Faust's commands and callbacks see it --------------------------------------------------
+
+    def on_recover(self, callback: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Await this when the worker's partitions have been restored at its start."""
+        return self.table.on_recover(callback)
+
+    async def recovered(self) -> None:
+        """Tell those who wait for it that the table has been restored."""
+        await self.table.recovered()
+
+    def reset_state(self) -> None:
+        """Delete the local state, of the other tables too: they share their files."""
+        self.table.reset_state()
+
+    get = setdefault = pop = popitem = update = clear = Refused("a key has several windows: read table[key].current()")
+    on_window_close = Refused("read the window when an event of a later one arrives, or from a timer")
+    key_index_table = Refused("keys(), items() and len() work without it; leave key_index out")
 
     def __repr__(self) -> str:
         return f"<WindowedTable: {self.name} {self.window}>"
