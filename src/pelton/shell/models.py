@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -43,12 +43,17 @@ def record_serializer(type_: Any) -> str | None:
     return None if serializer is None else str(serializer)
 
 
-@lru_cache(maxsize=1024)
 def shell_codec(type_: Any, serializer: str) -> Codec[Any]:
     """Return the codec of a type; without a type, values may be models, or hold some, all the same."""
     codec = codec_for(type_, serializer)
-    if codec.type is not None or serializer not in ("json", "msgpack"):
-        return codec
+    untyped = codec.type is None and serializer in ("json", "msgpack")
+    return _with_models(serializer) if untyped else codec
+
+
+@lru_cache
+def _with_models(serializer: str) -> Codec[Any]:
+    """Return the codec of values without a type; one object for all, so that a batch is decoded once."""
+    codec: Codec[Any] = codec_for(None, serializer)
     encode_builtin = codec.encode
 
     def encode(value: Any) -> bytes:
@@ -65,7 +70,8 @@ def _is_record(type_: Any) -> bool:
 
 
 def _make(type_: Any, serializer: str) -> Codec[Any]:
-    return adapted_codec(type_, serializer, load=type_.from_data, dump=plain)
+    # Without preferred_type the data itself chooses its class, by the name that the sender wrote into it.
+    return adapted_codec(type_, serializer, load=partial(type_.from_data, preferred_type=type_), dump=plain)
 
 
 def register_records() -> None:
