@@ -28,7 +28,6 @@ async def test_tasks_timers_services_and_signals() -> None:
     assert {"service stopped", "before shutdown", "rebalanced"} <= set(order)
     assigned = [one for kind, one in (one for one in program.happened if isinstance(one, tuple)) if kind == "assigned"]
     assert [(tp.topic, tp.partition) for tp in assigned[0]] == [("events", 0), ("events", 1)]
-    assert any(kind == "revoked" for kind, _ in (one for one in program.happened if isinstance(one, tuple)))
 
 
 async def test_pages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Optional
 
 import faust
 import msgspec
@@ -20,8 +19,8 @@ class Address(faust.Record):
 class Person(faust.Record, isodates=True, decimals=True, coerce=True):
     name: str
     address: Address
-    friends: list[Address] = []
-    born: Optional[datetime] = None
+    friends: list[Address] = []  # noqa: RUF012 - a field, not an attribute of the class
+    born: datetime | None = None
     balance: Decimal = Decimal("0")
 
 

@@ -71,12 +71,12 @@ def after_configured(app, **kwargs):
 
 @app.on_partitions_assigned.connect
 async def assigned(app, assigned, **kwargs):
-    happened.append(("assigned", sorted(assigned)))
+    happened.append(("assigned", tuple(sorted(assigned))))
 
 
 @app.on_partitions_revoked.connect
 async def revoked(app, revoked, **kwargs):
-    happened.append(("revoked", sorted(revoked)))
+    happened.append(("revoked", tuple(sorted(revoked))))
 
 
 @app.on_rebalance_complete.connect

@@ -1,6 +1,6 @@
 """Withdrawals from accounts: models with dates, totals in two tables, and a command that makes data."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import faust
 from faust.cli import option
@@ -18,7 +18,9 @@ class Withdrawal(faust.Record, isodates=True, serializer="json"):
 app = pelton.App("withdrawals", topic_partitions=2)
 withdrawals_topic = app.topic("withdrawals", key_type=str, value_type=Withdrawal)
 account_totals = app.Table("account_totals", default=float, key_type=str, value_type=float)
-country_totals = app.Table("country_totals", default=float).tumbling(3600, expires=86400).relative_to_field(Withdrawal.date)
+country_totals = (
+    app.Table("country_totals", default=float).tumbling(3600, expires=86400).relative_to_field(Withdrawal.date)
+)
 
 
 @app.agent(withdrawals_topic)
@@ -43,7 +45,7 @@ async def produce(self, count: int):
             account=f"account-{number % 2}",
             country=("DE", "FR", "IT")[number % 3],
             amount=10.0 + number,
-            date=datetime(2026, 3, 1, number // 3, tzinfo=timezone.utc),
+            date=datetime(2026, 3, 1, number // 3, tzinfo=UTC),
         )
         await withdrawals_topic.send(key=withdrawal.account, value=withdrawal)
     self.say(f"sent {count}")
