@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pelton.batch import OutgoingBatch
 from pelton.errors import ConfigurationError, UnavailableError
 from pelton.log.contract import TopicSpec
-from pelton.log.sqlite import SqliteLog, blob
+from pelton.log.sqlite import SqliteLog, blob, database
 from pelton.log.sqlite.database import Database, parse_url
 from tests.unit.log.scene import SOURCE, SettableClock, batch_of, rows
 
@@ -110,10 +110,11 @@ async def test_a_full_disk_passes(log: SqliteLog) -> None:
     assert await rows(log) == [(0, b"a", b"1"), (1, b"c", b"3")]
 
 
-async def test_a_writer_that_is_held_up_says_so(log: SqliteLog, tmp_path: Path) -> None:
+async def test_a_writer_that_is_held_up_says_so(
+    log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await log.declare([TopicSpec("t", 1)])
-    writer = log._open.writer
-    await writer.run(lambda: writer.db.execute("PRAGMA busy_timeout = 50"))
+    monkeypatch.setattr(database, "_BUSY_S", 0.05)
     other = Database(tmp_path / "log.db", "off")
     with other.writing(), pytest.raises(UnavailableError, match="another process"):
         await log.append([batch_of([(b"a", b"1")])])

