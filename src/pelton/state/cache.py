@@ -93,12 +93,15 @@ class TableCache:
             self._expired_to = self.horizon
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value that complete events left under a key; None when there is none."""
+        """Return the value that complete events left under a key; None when there is none, or its window is gone."""
+        if key < self.horizon:
+            # Whether a commit has swept it away yet must not show in results (invariant I9).
+            return None
         value = self.dirty.get(key, _MISSING)
         if value is _MISSING:
             value = self.values.get(key, _MISSING)
         if value is _MISSING:
-            found = None if key < self.horizon else self._store.get(self.table, key)
+            found = self._store.get(self.table, key)
             self.values[key] = found
             self._nbytes += 160 + len(key) + (len(found) if found else 0)
             return found
@@ -135,10 +138,11 @@ class TableCache:
         is under way.
         """
         self._expire()
-        self._in_flight, self.dirty = self.dirty, {}
-        self.values.update(self._in_flight)
-        self._nbytes += sum(map(_entry_size, self._in_flight.items()))
-        return self._in_flight
+        taken, self.dirty = self.dirty, {}
+        self._in_flight = self._in_flight | taken if self._in_flight else taken
+        self.values.update(taken)
+        self._nbytes += sum(map(_entry_size, taken.items()))
+        return taken
 
     def _expire(self) -> None:
         """Turn every key of an expired window into a deletion, so that the changelog forgets it too."""
