@@ -49,7 +49,7 @@ class ConcurrentTask(Task):
         self._waiting: set[int] = set()
         self._mail_came: list[asyncio.Event] = []
         self._round_start: dict[TopicPartition, int] = {}
-        self._failing: Lane
+        self._ended = 0
         super().__init__(*args, **options)
 
     def _make_lanes(self) -> list[Lane]:
@@ -75,6 +75,11 @@ class ConcurrentTask(Task):
     def positions(self) -> dict[TopicPartition, int]:
         """Return the position before the round, for the partition it reads; the others are where they were."""
         return {**self._taken, **self._round_start}
+
+    @property
+    def events(self) -> int:
+        """How many events are complete: those of rounds that have ended."""
+        return self._ended
 
     def _unfinished(self) -> Iterable[Chunk]:
         yield from super()._unfinished()
@@ -161,20 +166,11 @@ class ConcurrentTask(Task):
             for lane, indexes in rows.items()
         }
 
-    def _push_back(self, chunks: list[Chunk]) -> None:
-        """Give failed rows back to the lane that had them: the one whose code is running."""
+    def _push_back(self, lane: Lane, chunks: list[Chunk]) -> None:
+        """Give rows back to the lane that had them."""
         self._handed -= sum(len(chunk.rows) for chunk in chunks)
-        lane = self._failing
         self._mail[lane.index].extendleft(reversed(chunks))
         self._mail_came[lane.index].set()
-
-    async def _failed(self, lane: Lane, error: Exception) -> None:
-        self._failing = lane
-        await super()._failed(lane, error)
-
-    def _returned(self, lane: Lane) -> None:
-        self._failing = lane
-        super()._returned(lane)
 
     def _end_round(self) -> None:
         """Every event of the round is complete: its effects join the partition's, in log order."""
@@ -189,3 +185,4 @@ class ConcurrentTask(Task):
             for outbox in self._outboxes:
                 outbox.sends.clear()
         self._round_start.clear()
+        self._ended = self._completed()

@@ -93,7 +93,12 @@ class Partition:
     @property
     def staged(self) -> bool:
         """Whether a commit would have something to take, other than positions that moved over gaps."""
-        return bool(self.sends) or self.uncommitted > 0 or any(cache.dirty for cache in self.caches.values())
+        return (
+            bool(self.sends)
+            or self.uncommitted > 0
+            or any(cache.dirty for cache in self.caches.values())
+            or any(task.has_letters for task in self.tasks)
+        )
 
     @property
     def queued_bytes(self) -> int:
@@ -126,7 +131,8 @@ class Partition:
             for name, cache in self.caches.items()
             if (writes := cache.take())
         }
-        sends, self.sends = self.sends, []
+        letters = [letter for task in self.tasks for letter in task.take_letters()]
+        sends, self.sends = self.sends + letters, []
         if not changelogs and not sends and positions == self._committed:
             return None
         return StagedPartition(self, changelogs, sends, positions, self.events)

@@ -15,15 +15,16 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
-from pelton.batch import TopicPartition
+from pelton.batch import RecordBatch, TopicPartition
 from pelton.clock import Clock
-from pelton.errors import ConfigurationError, DecodeError, InternalError
+from pelton.errors import ConfigurationError, DecodeError, InternalError, UserCodeError
 from pelton.runtime.deadletter import dead_letter
 from pelton.runtime.source import DecodedBatch, SharedBatch
 from pelton.runtime.spec import AgentSpec
 from pelton.state.cache import TableCache
-from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Outbox, TableSlot
+from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Outbox, Send, TableSlot
 from pelton.stream.stream import StreamEnded
 
 __all__ = ["Task", "TaskOptions", "TaskStatistics"]
@@ -34,6 +35,8 @@ _SLICE_ROWS_MIN = 1
 _SLICE_ROWS_MAX = 8_192
 #: The longest wait between two attempts at an event that fails.
 _BACKOFF_MAX_S = 30.0
+#: A pause that was doubled so often is longer than the longest; a larger power would not fit a float.
+_DOUBLINGS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,9 @@ class Task:
         self._pushed: deque[Chunk] = deque()
         self._handed = 0
         self._gathered = False
+        #: (partition, offset, letter) of records that were given up, until the position has passed them.
+        self._letters: list[tuple[TopicPartition, int, Send]] = []
+        self._barren_failures = 0
         self._attempts: dict[tuple[TopicPartition, int], int] = {}
         self._arrived = asyncio.Event()
         self._stopping = False
@@ -182,6 +188,9 @@ class Task:
     @property
     def events(self) -> int:
         """How many events are complete."""
+        return self._completed()
+
+    def _completed(self) -> int:
         return self._handed - sum(len(chunk.rows) for lane in self.lanes for chunk in self._at(lane))
 
     def _at(self, lane: Lane) -> list[Chunk]:
@@ -189,6 +198,24 @@ class Task:
         if lane.held or lane.chunk is None:
             return lane.held
         return [lane.chunk.split(lane.cursor)]
+
+    @property
+    def has_letters(self) -> bool:
+        """Whether dead letters wait for a commit."""
+        return bool(self._letters)
+
+    def take_letters(self) -> list[Send]:
+        """Hand over the dead letters of the records that the position has passed, in log order.
+
+        A record may be given up while earlier ones are gathered and not done: its letter must not become visible
+        before the position says so, or a restart would write it again.
+        """
+        if not self._letters:
+            return []
+        positions = self.positions()
+        passed = [letter for letter in self._letters if letter[1] < positions[letter[0]]]
+        self._letters = [letter for letter in self._letters if letter[1] >= positions[letter[0]]]
+        return [message for *_, message in sorted(passed, key=lambda letter: letter[:2])]
 
     def statistics(self) -> TaskStatistics:
         """Return the task's counts."""
@@ -224,6 +251,7 @@ class Task:
         if lane.chunk is not None and self._handed_rows == self._slice_rows:
             self._adapt(self.monotonic() - self._handed_at)
         lane.chunk = None
+        self._take_left(lane)
 
     def _adapt(self, elapsed_s: float) -> None:
         """Choose the size of a slice so that one takes about slice_s, growing fourfold at most."""
@@ -279,12 +307,14 @@ class Task:
     def _reject(self, decoded: DecodedBatch, row: int) -> None:
         """Dead-letter a row that could not be decoded, and step over it."""
         if decoded.batch.topic in self._dead_lettering:
-            error = decoded.rejected[row]
-            message = dead_letter(self.options.dead_letters, decoded.batch, row, self.spec.name, error, 1)
-            self.outbox.extend([message])
-            self.dead_lettered += 1
+            self._dead_letter(decoded.batch, row, decoded.rejected[row], 1)
         self._row = row + 1
         self._taken[decoded.batch.source] = decoded.position(row + 1)
+
+    def _dead_letter(self, batch: RecordBatch, row: int, error: Exception, attempts: int) -> None:
+        message = dead_letter(self.options.dead_letters, batch, row, self.spec.name, error, attempts)
+        self._letters.append((batch.source, batch.offsets[row], message))
+        self.dead_lettered += 1
 
     def _take_pushed(self, limit: int | None) -> Chunk:
         """Return rows that were handed out before; one by one when a batch of them failed."""
@@ -304,14 +334,19 @@ class Task:
         CURRENT_LANE.set(lane)
         idle_returns = 0
         while not self._stopping:
-            before = self.events
+            before = self._completed()
             try:
                 await self._call(lane)
+            except asyncio.CancelledError as error:
+                if self._stopping or cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
+                    raise
+                # Nobody cancelled this lane: its code awaited something that was cancelled. A lane must not end of it.
+                await self._failed(lane, UserCodeError(f"what the agent awaited was cancelled: {error!r}"))
             except Exception as error:
                 await self._failed(lane, error)
             else:
                 self._returned(lane)
-                idle_returns = idle_returns + 1 if self.events == before else 0
+                idle_returns = idle_returns + 1 if self._completed() == before else 0
                 if idle_returns and not self._stopping:
                     await self._pause(idle_returns)
 
@@ -331,13 +366,17 @@ class Task:
         if self._stopping:
             return
         logger.warning("agent %s returned before its stream ended; it is called again", self.spec.name)
-        lane.finish_event()
-        lane.held.clear()
-        chunk, lane.chunk = lane.chunk, None
-        if chunk is not None and lane.cursor + 1 < len(chunk.rows):
-            self._push_back([chunk.split(lane.cursor + 1)])
+        lane.leave()
+        self._take_left(lane)
 
-    def _push_back(self, chunks: list[Chunk]) -> None:
+    def _take_left(self, lane: Lane) -> None:
+        """Take back the rows behind the place where the code left an iteration."""
+        if lane.left:
+            self._push_back(lane, lane.left)
+            lane.left = []
+
+    def _push_back(self, lane: Lane, chunks: list[Chunk]) -> None:
+        """Take rows back that the lane had and has not done; they come first again."""
         self._handed -= sum(len(chunk.rows) for chunk in chunks)
         self._pushed.extendleft(reversed(chunks))
 
@@ -347,11 +386,15 @@ class Task:
         lane.discard_event()
         if isinstance(error, ConfigurationError | InternalError):
             raise error
+        positions = self.positions()
+        self._attempts = {event: n for event, n in self._attempts.items() if event[1] >= positions[event[0]]}
         unit = self._failed_unit(lane)
         if not unit:
+            self._barren_failures += 1
             logger.error("agent %s failed before its first event", self.spec.name, exc_info=error)
-            await self._pause(self.failures)
+            await self._pause(self._barren_failures)
             return
+        self._barren_failures = 0
         first = unit[0].batch.source, unit[0].offset(0)
         attempts = self._attempts[first] = self._attempts.get(first, 0) + 1
         logger.warning("agent %s failed at %s@%d, attempt %d", self.spec.name, *first, attempts, exc_info=error)
@@ -360,7 +403,7 @@ class Task:
             self._attempts.pop(first)
             self._give_up(lane, unit, error, attempts)
         else:
-            self._push_back(unit)
+            self._push_back(lane, unit)
             await self._pause(attempts)
 
     def _failed_unit(self, lane: Lane) -> list[Chunk]:
@@ -378,18 +421,16 @@ class Task:
         if self._gathered and sum(len(chunk.rows) for chunk in unit) > 1:
             for chunk in unit:
                 chunk.alone = True
-            self._push_back(unit)
+            self._push_back(lane, unit)
             return
         chunk = unit[0]
-        message = dead_letter(self.options.dead_letters, chunk.batch, chunk.rows[0], self.spec.name, error, attempts)
-        lane.outbox.extend([message])
-        self.dead_lettered += 1
+        self._dead_letter(chunk.batch, chunk.rows[0], error, attempts)
         if len(chunk.rows) > 1:
-            self._push_back([chunk.split(1), *unit[1:]])
+            self._push_back(lane, [chunk.split(1), *unit[1:]])
 
     async def _pause(self, attempt: int) -> None:
         """Wait before another attempt, longer each time; a stop cuts it short."""
-        delay = min(self.options.retry_backoff_s * 2 ** (attempt - 1), _BACKOFF_MAX_S)
+        delay = min(self.options.retry_backoff_s * 2 ** min(attempt - 1, _DOUBLINGS_MAX), _BACKOFF_MAX_S)
         deadline = self.monotonic() + delay
         while not self._stopping and (left := deadline - self.monotonic()) > 0:
             await self.options.clock.sleep(min(left, 0.05))

@@ -124,6 +124,8 @@ class TableSlot:
             value = self.stage.get(key, _MISSING)
         if value is _MISSING:
             cache = self._cache
+            if key < cache.horizon:
+                return None
             value = cache.dirty.get(key, _MISSING)
             if value is _MISSING:
                 return cache.get(key)
@@ -168,6 +170,7 @@ class Lane:
     chunk: what is being iterated, None between chunks; cursor: index into it of the event being handled.
     value: that event's value, as it was before any processor of the stream.
     held: earlier chunks whose events are gathered, but not done (`stream.take`).
+    left: rows that an iteration was left with (`leave`); they go back to where they came from.
     dirty: whether the event has effects so far.
     """
 
@@ -178,6 +181,7 @@ class Lane:
         "dirty",
         "held",
         "index",
+        "left",
         "outbox",
         "partition",
         "sends",
@@ -194,6 +198,7 @@ class Lane:
         self.tables: dict[str, TableSlot] = {}
         self.chunk: Chunk | None = None
         self.held: list[Chunk] = []
+        self.left: list[Chunk] = []
         self.cursor = 0
         self.value: object = None
         self.dirty = False
@@ -239,6 +244,20 @@ class Lane:
             self.outbox.extend(self.sends)
             self.sends = []
         self.dirty = False
+
+    def leave(self) -> None:
+        """The code has left an iteration, if it was in one: the event it was at is complete, those behind it are not.
+
+        Rows that were gathered, but never given to the code (a timeout cut `take` short), are not either.
+        """
+        if self.dirty:
+            self.finish_event()
+        chunk, self.chunk = self.chunk, None
+        held, self.held = self.held, []
+        if chunk is None:
+            self.left = held
+        elif not held and self.cursor + 1 < len(chunk.rows):
+            self.left = [chunk.split(self.cursor + 1)]
 
     def discard_event(self) -> None:
         """The event failed: nothing of it remains."""

@@ -137,6 +137,12 @@ class Stream(Generic[V]):
             )
         return self.feed, self.lane
 
+    def _begin(self) -> tuple[Feed, Lane]:
+        """Return the feed and the lane for a new iteration; one that the code has left before (`break`) ends here."""
+        feed, lane = self.bound()
+        lane.leave()
+        return feed, lane
+
     # -- one event at a time ---------------------------------------------------------------------
 
     async def __aiter__(self) -> AsyncIterator[V]:
@@ -145,7 +151,7 @@ class Stream(Generic[V]):
             async for value in self._processed():
                 yield value
             return
-        feed, lane = self.bound()
+        feed, lane = self._begin()
         while chunk := await _next(feed, lane):
             for lane.cursor, lane.value in enumerate(chunk.values):
                 yield cast(V, lane.value)
@@ -154,7 +160,7 @@ class Stream(Generic[V]):
 
     async def _processed(self) -> AsyncIterator[V]:
         """Yield what comes out of the processors; an event that a filter drops is complete at once."""
-        feed, lane = self.bound()
+        feed, lane = self._begin()
         while chunk := await _next(feed, lane):
             for lane.cursor, lane.value in enumerate(chunk.values):
                 value = await self._process(lane.value)
@@ -201,7 +207,7 @@ class Stream(Generic[V]):
 
     async def batches(self) -> AsyncIterator[Batch[V]]:
         """Yield whatever has arrived, as whole batches; a batch is one event as far as commits go."""
-        feed, lane = self.bound()
+        feed, lane = self._begin()
         while chunk := await _next(feed, lane):
             lane.held.append(chunk)
             lane.cursor, lane.value = len(chunk.rows) - 1, chunk.values[-1]
@@ -240,7 +246,7 @@ class Stream(Generic[V]):
 
     async def _gather(self, max_: int, within_s: float) -> AsyncIterator[list[Chunk]]:
         """Yield runs of chunks that hold max_ events together, or what came within the time."""
-        feed, lane = self.bound()
+        feed, lane = self._begin()
         deadline: float | None = None
         while True:
             missing = max_ - sum(len(chunk.rows) for chunk in lane.held)
