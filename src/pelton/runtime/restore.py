@@ -6,7 +6,6 @@ replayed; a store that was lost, or that the changelog has been trimmed past, is
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
@@ -14,6 +13,7 @@ from pelton.batch import RecordBatch, TopicPartition
 from pelton.clock import Clock
 from pelton.log.contract import Log
 from pelton.runtime.spec import TableSpec
+from pelton.runtime.threads import in_thread
 from pelton.state.contract import Store, TableWrites
 
 __all__ = ["changelog_writes", "restore"]
@@ -37,7 +37,7 @@ async def restore(
     """Replay the changelogs of partition number n from each table's position to its end.
 
     progress: called with (records replayed, records to replay in all).
-    Raises: UnavailableError.
+    Raises: UnavailableError; OffsetOutOfRangeError when the changelog is trimmed meanwhile.
     """
     done = total = 0
     for table in tables:
@@ -51,7 +51,7 @@ async def restore(
             batch = await log.read(source, position, bytes_max=bytes_max, timeout_s=1.0)
             if batch.next_offset <= position:
                 continue  # nothing came in time; the end is known to be there
-            await asyncio.to_thread(store.write, {table.name: changelog_writes(batch)})
+            await in_thread(store.write, {table.name: changelog_writes(batch)})
             done += batch.next_offset - position
             position = batch.next_offset
             progress(done, total)
@@ -74,7 +74,7 @@ async def _starting_position(store: Store, table: str, start: int, end: int, sou
         end,
         position,
     )
-    await asyncio.to_thread(store.wipe, table)
+    await in_thread(store.wipe, table)
     return start
 
 

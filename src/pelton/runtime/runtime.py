@@ -21,7 +21,13 @@ from pathlib import Path
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import Clock, SystemClock
 from pelton.config import EngineConfig
-from pelton.errors import CopartitioningError, FencedError, UnavailableError
+from pelton.errors import (
+    CopartitioningError,
+    FencedError,
+    OffsetOutOfRangeError,
+    StateCorruptedError,
+    UnavailableError,
+)
 from pelton.log.contract import (
     Group,
     GroupOptions,
@@ -47,6 +53,7 @@ from pelton.runtime.restore import restore
 from pelton.runtime.source import SharedBatch
 from pelton.runtime.spec import AgentSpec, TableSpec
 from pelton.runtime.task import Task, TaskOptions, TaskStatistics
+from pelton.runtime.threads import in_thread
 from pelton.state.contract import Store, StoreFactory
 
 __all__ = ["Program", "Runtime", "RuntimeOptions", "RuntimeStatistics"]
@@ -64,6 +71,8 @@ _RETRY_MAX_S = 5.0
 _REVOKE_S = 1.0
 #: The store number of the replicated tables; partitions begin at 0.
 _REPLICATED = -1
+#: A dead letter is its record and some headers more: whatever a topic takes, the letters' topic must.
+_LETTERS_CONFIG = {"max.message.bytes": str(128 * 1024 * 1024)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,7 @@ class Runtime:
         await self._declare()
         await self._start_replicated()
         options = self.options
-        held = await asyncio.to_thread(self._stores.held, options.directory)
+        held = await in_thread(self._stores.held, options.directory)
         listener = RebalanceListener(revoked=self._revoked, assigned=self._assigned, lost=self._lost)
         self._group = await self._log.join(
             GroupOptions(
@@ -224,16 +233,20 @@ class Runtime:
             for loop in self._loops:
                 loop.cancel()
             await asyncio.gather(*self._loops, return_exceptions=True)
-        if self._group is not None:
-            await self._release(set(self.partitions))
-            await self._group.leave()
-        if self.replicated is not None:
-            await self.replicated.stop()
-        await self._close_stores(set())
+        try:
+            if self._group is not None:
+                await self._release({*self.partitions, *self._starting})
+        finally:
+            # Also after an error that no commit gets past: others must have the partitions, and the stores be closed.
+            if self._group is not None:
+                await self._group.leave()
+            if self.replicated is not None:
+                await self.replicated.stop()
+            await self._close_stores(set())
 
     async def _declare(self) -> None:
         """Create or check all topics, and check that what belongs together has the same number of partitions."""
-        dead_letters = TopicSpec(self._task_options.dead_letters)
+        dead_letters = TopicSpec(self._task_options.dead_letters, config=_LETTERS_CONFIG)
         topics = {**self.program.outputs, **self.program.sources(), dead_letters.name: dead_letters}
         existing = await self._log.partitions(topics)
         default = self.options.partitions
@@ -276,10 +289,8 @@ class Runtime:
             return
         marks = [position_table(t.name, n) for t in tables for n in range(self.counts[t.changelog.name])]
         names = [*(spec.name for spec in tables), *marks]
-        store = await asyncio.to_thread(self._stores.open, self.options.directory, _REPLICATED, names)
-        self.replicated = ReplicatedTables(
-            self._log, store, tables, self.counts, bytes_max=self.options.config.restore_bytes_max
-        )
+        store = await in_thread(self._stores.open, self.options.directory, _REPLICATED, names)
+        self.replicated = ReplicatedTables(self._log, store, tables, self.counts, self.options.config, self._clock)
         await self.replicated.start()
 
     # -- fetching ----------------------------------------------------------------------------------
@@ -301,9 +312,23 @@ class Runtime:
                 await self._clock.sleep(delay)
                 delay = min(delay * 2, _RETRY_MAX_S)
                 continue
+            except OffsetOutOfRangeError as error:
+                await self._go_where_records_are(error)
+                continue
             delay = _RETRY_S
             self._dispatch(batches)
             await asyncio.sleep(0)
+
+    async def _go_where_records_are(self, error: OffsetOutOfRangeError) -> None:
+        """Read on from the first record that the log still holds, and say that others are gone (invariant I7)."""
+        source = TopicPartition(error.topic or "", error.partition or 0)
+        if error.topic is None or error.partition is None or source not in self.group.assignment():
+            raise error
+        span = (await self._log.offsets([source]))[source]
+        if error.offset is None or error.offset >= span.start:
+            raise error  # past the end: another topic goes by this name now, and nobody can tell where to go on
+        logger.error("records were lost, %s is read from offset %d on: %s", source, span.start, error)
+        self.group.seek(source, span.start)
 
     def _dispatch(self, batches: Iterable[RecordBatch]) -> None:
         """Hand each batch to the tasks that read its topic."""
@@ -407,7 +432,9 @@ class Runtime:
                 self._commit_failures += 1
                 await self._abandon(error)
                 return False
-            await self._store(staged, _ends(writes, bases))
+            await self._store(staged, ends := _ends(writes, bases))
+            if self.replicated is not None:
+                self.replicated.committed(ends)
             self._commits += 1
             return True
 
@@ -421,10 +448,8 @@ class Runtime:
             offsets = {name: ends[TopicPartition(batch.topic, number)] for name, batch in one.changelogs.items()}
             writes = one.partition.committed(one, offsets)
             if writes:
-                await asyncio.to_thread(one.partition.store.write, writes)
+                await in_thread(one.partition.store.write, writes)
             one.partition.stored(cache_bytes_max)
-        if self.replicated is not None:
-            await self.replicated.committed(cache_bytes_max)
 
     async def _abandon(self, error: Exception) -> None:
         """A commit failed: forget all staged work, and begin again from what the log says is committed."""
@@ -443,11 +468,10 @@ class Runtime:
         """Open what is new and restore it in the background; the rest goes on."""
         self._rebalances += 1
         numbers = {source.partition for source in sources}
-        gone = [number for number in self.partitions if number not in numbers]
-        await self._drop(gone)
+        await self._drop({*self.partitions, *self._starting} - numbers)
         await self._close_stores(numbers)
         for number in sorted(numbers):
-            if number not in self.partitions:
+            if number not in self.partitions and number not in self._starting:
                 self._begin(number)
         self.group.update(held=frozenset(self._open_stores))
         logger.info("assigned partitions %s of %d topics", sorted(numbers), len({source.topic for source in sources}))
@@ -461,7 +485,16 @@ class Runtime:
 
     async def _lost(self, sources: frozenset[TopicPartition]) -> None:
         """Another worker has them already: nothing staged may be committed."""
-        await self._drop({source.partition for source in sources})
+        numbers = {source.partition for source in sources}
+        async with self._commit_lock:  # one that is under way is refused, and goes back itself
+            if self.replicated is not None and self.replicated.staged:
+                # Nobody can tell whose writes those are: the partitions that stay begin again as well.
+                staying = [one.number for one in self._running() if one.number not in numbers]
+                await self._drop([*numbers, *staying])
+                self.replicated.reset()
+                for number in staying:
+                    self._begin(number)
+            await self._drop(numbers)
 
     async def _release(self, numbers: set[int]) -> None:
         """Come to the end of the events under way, commit, and let go; the stores stay open for who comes next."""
@@ -489,7 +522,7 @@ class Runtime:
 
     async def _close_stores(self, keep: set[int]) -> None:
         for number in [number for number in self._open_stores if number not in keep]:
-            await asyncio.to_thread(self._open_stores.pop(number).close)
+            await in_thread(self._open_stores.pop(number).close)
 
     def _begin(self, number: int) -> None:
         """Restore a partition number and start its tasks, while the others go on."""
@@ -502,22 +535,35 @@ class Runtime:
             try:
                 await self._try_start(number)
                 return
-            except UnavailableError as error:
+            except StateCorruptedError as error:
+                logger.error("the store of partition %d is discarded and restored: %s", number, error)
+                await self._discard_store(number)
+            except (UnavailableError, OffsetOutOfRangeError) as error:
                 logger.warning("partition %d cannot start yet, trying again in %.1f s: %s", number, delay, error)
                 await self._clock.sleep(delay)
                 delay = min(delay * 2, _RETRY_MAX_S)
+
+    async def _discard_store(self, number: int) -> None:
+        store = self._open_stores.pop(number, None)
+        if store is not None:
+            await in_thread(store.close)
+        await in_thread(self._stores.discard, self.options.directory, number)
 
     async def _try_start(self, number: int) -> None:
         tables = {name: spec for name, spec in self._local_tables.items() if number < self.counts[spec.changelog.name]}
         store = self._open_stores.get(number)
         if store is None:
-            store = await asyncio.to_thread(self._stores.open, self.options.directory, number, list(tables))
+            store = await in_thread(self._stores.open, self.options.directory, number, list(tables))
             self._open_stores[number] = store
         partition = self.partitions[number] = Partition(number, store, tables)
 
         def progress(done: int, total: int) -> None:
             partition.restored, partition.restore_total = done, total
 
+        # The positions first: once they are known to be stable, no earlier owner can commit any more, and the end of
+        # the changelog that `restore` then finds holds everything that belongs to them.
+        sources = self._sources(number)
+        committed = dict(await self.group.committed(sources))
         await restore(
             self._log,
             store,
@@ -527,11 +573,11 @@ class Runtime:
             clock=self._clock,
             progress=progress,
         )
-        await self._start_tasks(partition)
+        await self._start_tasks(partition, sources, committed)
 
-    async def _start_tasks(self, partition: Partition) -> None:
-        sources = self._sources(partition.number)
-        committed = dict(await self.group.committed(sources))
+    async def _start_tasks(
+        self, partition: Partition, sources: list[TopicPartition], committed: dict[TopicPartition, Position]
+    ) -> None:
         missing = [source for source in sources if source not in committed]
         spans: Mapping[TopicPartition, OffsetRange] = await self._log.offsets(missing) if missing else {}
         partition.open_caches(committed)
@@ -601,10 +647,11 @@ def _ends(writes: Iterable[OutgoingBatch], bases: Iterable[int]) -> dict[TopicPa
 
 
 def _dead_lettering(program: Program) -> dict[str, frozenset[str]]:
-    """Give each topic to the first agent that reads it, for its undecodable records."""
-    taken: set[str] = set()
+    """Give each topic to the first agent that reads it in its way, for the records that cannot be decoded so."""
+    taken: set[tuple[str, int, bool]] = set()
     duties: dict[str, frozenset[str]] = {}
     for agent in program.agents.values():
-        duties[agent.name] = frozenset(agent.sources) - taken
-        taken |= duties[agent.name]
+        ways = {name: (name, id(source.value_codec), source.tombstones) for name, source in agent.sources.items()}
+        duties[agent.name] = frozenset(name for name, way in ways.items() if way not in taken)
+        taken.update(ways.values())
     return duties
