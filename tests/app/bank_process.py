@@ -22,6 +22,8 @@ from pelton.log.contract import Log
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 60.0
+#: Those of transactions, and those of alerts.
+PARTITIONS = 8
 
 
 class Bank:
@@ -104,12 +106,12 @@ class Bank:
                     return overview
                 await asyncio.sleep(0.05)
 
-    async def until_idle(self, payments: int) -> dict[str, Any]:
-        """Wait until so many payments, and the alerts they raised, have been committed by this worker."""
+    async def until_idle(self, payments: int = 0) -> dict[str, Any]:
+        """Wait until this worker has committed so many records, and knows of no more in any of its partitions."""
         return await self.until(
             lambda overview: (
-                overview["committed_records"] >= payments
-                and overview["partitions"] == 4
+                overview["committed_records"] >= max(payments, overview["records_in"])
+                and len(overview["lag"]) == PARTITIONS
                 and not any(overview["lag"].values())
             )
         )

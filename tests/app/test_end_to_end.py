@@ -57,7 +57,7 @@ async def test_alerts_equal_the_oracle_over_restarts_and_a_crash(bank: Bank) -> 
     bank.stop(signal.SIGKILL)
     simulate(bank, 1_000)
     bank.start()
-    await bank.until(lambda overview: overview["partitions"] == 4 and not any(overview["lag"].values()))
+    await bank.until_idle()
     assert bank.stop() == 0
 
     async with opened(bank) as log:
