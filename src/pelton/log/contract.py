@@ -156,7 +156,7 @@ class Group(Protocol):
         Only committed records are returned, in offset order for each partition, starting at its position
         (the committed one, or as `seek` set it). Runs the rebalance callbacks when one is due.
         Returns: one or more batches a partition; empty when nothing came in time.
-        Raises: OffsetOutOfRangeError, UnavailableError.
+        Raises: OffsetOutOfRangeError, UnavailableError; FencedError when another member took the instance_id.
         """
         ...
 

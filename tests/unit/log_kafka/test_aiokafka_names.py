@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState, TopicPartitionState
+from aiokafka.consumer.subscription_state import SubscriptionState
 
 from pelton.log.kafka import aio
 
@@ -27,12 +26,12 @@ def test_every_name_is_there() -> None:
     ("owner", "names"),
     [
         (AIOKafkaClient, "bootstrap close send force_metadata_update get_random_node coordinator_lookup set_topics"),
-        (fetcher.Fetcher, "_create_fetch_waiter _notify seek_to error_future close"),
-        (GroupCoordinator, "check_errors close"),
-        (SubscriptionState, "subscribe reassignment_in_progress subscription topics"),
-        (Subscription, "assignment"),
-        (Assignment, "state_value"),
-        (TopicPartitionState, "paused pause resume position has_valid_position consumed_to"),
+        (
+            GroupCoordinator,
+            "check_errors close request_rejoin reset_generation _send_req _maybe_leave_group _on_join_complete"
+            " _push_error_to_user _stop_heartbeat_task _stop_commit_offsets_refresh_task",
+        ),
+        (SubscriptionState, "subscribe topics register_fetch_waiters"),
     ],
 )
 def test_methods(owner: type, names: str) -> None:
@@ -42,12 +41,7 @@ def test_methods(owner: type, names: str) -> None:
 @pytest.mark.parametrize(
     ("made", "attributes"),
     [
-        (fetcher.Fetcher, "_records _wait_consume_future"),
-        (fetcher.FetchResult, "_partition_records"),
-        (fetcher.PartitionRecords, "_records _aborted_transactions next_fetch_offset"),
-        (fetcher.FetchError, "_error"),
-        (GroupCoordinator, "generation member_id"),
-        (TopicPartitionState, "lso timestamp"),
+        (GroupCoordinator, "generation member_id group_id _group_instance_id _closing _coordination_task"),
     ],
 )
 def test_attributes(made: type, attributes: str) -> None:
@@ -58,10 +52,6 @@ def test_attributes(made: type, attributes: str) -> None:
 @pytest.mark.parametrize(
     ("called", "arguments"),
     [
-        (
-            fetcher.Fetcher,
-            "fetch_max_bytes max_partition_fetch_bytes fetch_max_wait_ms prefetch_backoff isolation_level",
-        ),
         (GroupCoordinator, "group_instance_id rebalance_timeout_ms max_poll_interval_ms enable_auto_commit assignors"),
         (AIOKafkaClient, "bootstrap_servers client_id request_timeout_ms security_protocol ssl_context sasl_mechanism"),
         (AIOKafkaClient.send, "node_id request group"),
@@ -78,3 +68,17 @@ def test_a_revocation_is_awaited_before_the_join() -> None:
     assert "await res" in prepare
     active = inspect.getsource(GroupCoordinator.ensure_active_group)
     assert active.index("_on_join_prepare") < active.index("_stop_heartbeat_task") < active.index("_do_rejoin_group")
+
+
+def test_a_heartbeat_that_fails_ends_with_the_member_id() -> None:
+    routine = inspect.getsource(GroupCoordinator._heartbeat_routine)
+    assert "while self.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID:" in routine
+    assert "success = await self._do_heartbeat()" in routine
+
+
+def test_an_assignment_that_was_not_taken_up_is_asked_for_again() -> None:
+    active = inspect.getsource(GroupCoordinator.ensure_active_group)
+    assert "return subscription.assignment" in active
+    assert "if new_assignment is None or not new_assignment.active:" in inspect.getsource(
+        GroupCoordinator._GroupCoordinator__coordination_routine  # type: ignore[attr-defined]
+    )

@@ -4,7 +4,7 @@
 
 aiokafka carries no type information and several of these names are its own business, so the version is pinned
 (aiokafka 0.14.0) and tests/unit/log_kafka/test_aiokafka_names.py fails as soon as one of them changes. What
-aiokafka has no request for yet (KIP-447) is spelled out here in its own vocabulary.
+aiokafka has no request for yet (KIP-345, KIP-447) is spelled out here in its own vocabulary.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from aiokafka import errors as _errors
 from aiokafka.abc import ConsumerRebalanceListener as _ConsumerRebalanceListener
 from aiokafka.client import AIOKafkaClient as _AIOKafkaClient
 from aiokafka.client import CoordinationType as _CoordinationType
-from aiokafka.consumer import fetcher as _fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator as _GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState as _SubscriptionState
 from aiokafka.coordinator import protocol as _protocol
@@ -25,9 +24,11 @@ from aiokafka.protocol import transaction as _transaction
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetCommitRequest as _OffsetCommitRequest
 from aiokafka.protocol.fetch import FetchRequest as _FetchRequest
+from aiokafka.protocol.group import HeartbeatRequest as _HeartbeatRequest
 from aiokafka.protocol.offset import OffsetRequest as _OffsetRequest
 from aiokafka.protocol.produce import ProduceRequest as _ProduceRequest
 from aiokafka.protocol.types import (
+    Array,
     Boolean,
     CompactArray,
     CompactString,
@@ -35,6 +36,7 @@ from aiokafka.protocol.types import (
     Int32,
     Int64,
     Schema,
+    String,
     TaggedFields,
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder as _DefaultRecordBatchBuilder
@@ -55,24 +57,23 @@ __all__ = [
     "DefaultRecordBatchBuilder",
     "DeleteTopicsRequest",
     "DescribeConfigsRequest",
+    "DescribeGroupsRequest",
     "EndTxnRequest",
-    "FetchError",
     "FetchRequest",
-    "FetchResult",
-    "Fetcher",
     "GroupCoordinator",
+    "HeartbeatRequest",
     "IncompatibleBrokerVersion",
     "InitProducerIdRequest",
     "KafkaConnectionError",
     "KafkaError",
-    "KafkaOffsetOutOfRange",
     "KafkaPartition",
+    "LeaveGroupRequest",
     "MemoryRecords",
-    "NoOffsetForPartitionError",
     "OffsetCommitRequest",
     "OffsetRequest",
     "ProduceRequest",
     "StableOffsetFetchRequest",
+    "StaticHeartbeatRequest",
     "SubscriptionState",
     "TxnOffsetCommitRequest",
     "calc_crc32c",
@@ -85,9 +86,6 @@ ConsumerProtocolMemberAssignment: Any = _protocol.ConsumerProtocolMemberAssignme
 ConsumerProtocolMemberMetadata: Any = _protocol.ConsumerProtocolMemberMetadata
 ConsumerRebalanceListener: Any = _ConsumerRebalanceListener
 CoordinationType: Any = _CoordinationType
-FetchError: Any = _fetcher.FetchError
-FetchResult: Any = _fetcher.FetchResult
-Fetcher: Any = _fetcher.Fetcher
 GroupCoordinator: Any = _GroupCoordinator
 KafkaPartition: Any = _TopicPartition
 SubscriptionState: Any = _SubscriptionState
@@ -103,6 +101,7 @@ AddPartitionsToTxnRequest: Any = _transaction.AddPartitionsToTxnRequest
 CreateTopicsRequest: Any = _admin.CreateTopicsRequest
 DeleteTopicsRequest: Any = _admin.DeleteTopicsRequest
 DescribeConfigsRequest: Any = _admin.DescribeConfigsRequest
+DescribeGroupsRequest: Any = _admin.DescribeGroupsRequest
 EndTxnRequest: Any = _transaction.EndTxnRequest
 FetchRequest: Any = _FetchRequest
 InitProducerIdRequest: Any = _transaction.InitProducerIdRequest
@@ -110,12 +109,13 @@ OffsetCommitRequest: Any = _OffsetCommitRequest
 OffsetRequest: Any = _OffsetRequest
 ProduceRequest: Any = _ProduceRequest
 
+#: What aiokafka's coordinator sends: without an instance id, so `StaticHeartbeatRequest` takes its place.
+HeartbeatRequest: Any = _HeartbeatRequest
+
 # Errors.
 IncompatibleBrokerVersion: type[Exception] = _errors.IncompatibleBrokerVersion
 KafkaConnectionError: type[Exception] = _errors.KafkaConnectionError
 KafkaError: type[Exception] = _errors.KafkaError
-KafkaOffsetOutOfRange: type[Exception] = _errors.OffsetOutOfRangeError
-NoOffsetForPartitionError: type[Exception] = _errors.NoOffsetForPartitionError
 
 
 class TxnOffsetCommitResponseV3(Response):
@@ -254,5 +254,86 @@ class _StableOffsetFetchRequest(Request[OffsetFetchRequestV7]):
         return request_struct_class(self._group_id, self._topics, True, {})
 
 
+class HeartbeatResponseV3(Response):
+    """Answer to Heartbeat, version 3."""
+
+    API_KEY = 12
+    API_VERSION = 3
+    SCHEMA = Schema(("throttle_time_ms", Int32), ("error_code", Int16))
+
+
+class HeartbeatRequestV3(RequestStruct):
+    """Heartbeat with the name of a static member (KIP-345)."""
+
+    API_KEY = 12
+    API_VERSION = 3
+    RESPONSE_TYPE = HeartbeatResponseV3
+    SCHEMA = Schema(
+        ("group", String("utf-8")),
+        ("generation_id", Int32),
+        ("member_id", String("utf-8")),
+        ("group_instance_id", String("utf-8")),
+    )
+
+
+class _StaticHeartbeatRequest(Request[HeartbeatRequestV3]):
+    """A heartbeat that is answered FENCED_INSTANCE_ID when another member has joined under the same name.
+
+    Without the name the answer is UNKNOWN_MEMBER_ID, upon which aiokafka joins again and takes the name back: two
+    workers of one name would throw each other out for ever.
+    """
+
+    API_KEY = 12
+
+    def __init__(self, group_id: str, generation: int, member_id: str, instance_id: str | None) -> None:
+        self._fields = (group_id, generation, member_id, instance_id)
+
+    def build(self, request_struct_class: type[HeartbeatRequestV3]) -> HeartbeatRequestV3:
+        """Return the structure that goes over the wire."""
+        return request_struct_class(*self._fields)
+
+
+class LeaveGroupResponseV3(Response):
+    """Answer to LeaveGroup, version 3."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        (
+            "members",
+            Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")), ("error_code", Int16)),
+        ),
+    )
+
+
+class LeaveGroupRequestV3(RequestStruct):
+    """LeaveGroup of members by id and name (KIP-345)."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    RESPONSE_TYPE = LeaveGroupResponseV3
+    SCHEMA = Schema(
+        ("group", String("utf-8")),
+        ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))),
+    )
+
+
+class _LeaveGroupRequest(Request[LeaveGroupRequestV3]):
+    """One member leaves; with its name, so that a static one can."""
+
+    API_KEY = 13
+
+    def __init__(self, group_id: str, member_id: str, instance_id: str | None) -> None:
+        self._fields = (group_id, [(member_id, instance_id)])
+
+    def build(self, request_struct_class: type[LeaveGroupRequestV3]) -> LeaveGroupRequestV3:
+        """Return the structure that goes over the wire."""
+        return request_struct_class(*self._fields)
+
+
+LeaveGroupRequest: Any = _LeaveGroupRequest
+StaticHeartbeatRequest: Any = _StaticHeartbeatRequest
 StableOffsetFetchRequest: Any = _StableOffsetFetchRequest
 TxnOffsetCommitRequest: Any = _TxnOffsetCommitRequest

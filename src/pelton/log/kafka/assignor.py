@@ -48,16 +48,39 @@ class Assignor(AbstractPartitionAssignor):
         self.last = GroupAssignment()
         self._options = options
         self._tasks = frozenset[int]()
+        self._topics: list[str] = []
+        self._instead_of: object = None
 
     def metadata(self, topics: Iterable[str]) -> Any:
         """Return what this member tells the leader."""
+        self._topics = sorted(topics)
         told = {
             "held": sorted(self.held),
             "tasks": sorted(self._tasks),
+            "terms": self._terms(),
+            # Kafka rebalances a stable group only when a member tells something else than before.
+            "instead_of": self._instead_of,
+        }
+        return ConsumerProtocolMemberMetadata(_VERSION, self._topics, json.dumps(told).encode())
+
+    def _terms(self) -> dict[str, object]:
+        """Return what an assignment is made for, beside the state at hand."""
+        return {
+            "topics": self._topics,
             "address": self._options.address,
             "standby_replicas": self._options.standby_replicas,
         }
-        return ConsumerProtocolMemberMetadata(_VERSION, sorted(topics), json.dumps(told).encode())
+
+    def made_for_this_member(self, assignment: bytes) -> bool:
+        """Tell whether an assignment was made for what this member has told, and not for its predecessor.
+
+        A static member that takes over a place gets the assignment that is there, without a rebalance (KIP-345). When
+        it reads other topics now, or has another address, it must ask for a new one.
+        """
+        # It is empty for a member that the leader had not heard of.
+        terms = json.loads(ConsumerProtocolMemberAssignment.decode(assignment).user_data)["terms"] if assignment else {}
+        self._instead_of = None if terms == self._terms() else terms
+        return self._instead_of is None
 
     def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the assignment of all members, as their leader."""
@@ -70,12 +93,12 @@ class Assignor(AbstractPartitionAssignor):
                 for member_id, entry in told.items()
             ],
             partitions=max(counts.values(), default=0),
-            standby_replicas=max(entry["standby_replicas"] for entry in told.values()),
+            standby_replicas=max(entry["terms"]["standby_replicas"] for entry in told.values()),
         )
         picture = [
             {
                 "id": member_id,
-                "address": told[member_id]["address"],
+                "address": told[member_id]["terms"]["address"],
                 "tasks": sorted(shares[member_id].tasks),
                 "standbys": sorted(shares[member_id].standbys),
             }
@@ -88,7 +111,13 @@ class Assignor(AbstractPartitionAssignor):
                     (topic, [number for number in sorted(shares[member_id].tasks) if number < counts[topic]])
                     for topic in sorted(metadata.subscription)
                 ],
-                json.dumps({"standbys": sorted(shares[member_id].standbys), "members": picture}).encode(),
+                json.dumps(
+                    {
+                        "standbys": sorted(shares[member_id].standbys),
+                        "members": picture,
+                        "terms": told[member_id]["terms"],
+                    }
+                ).encode(),
             )
             for member_id, metadata in members.items()
         }

@@ -17,11 +17,13 @@ from pelton.errors import ConfigurationError, UnavailableError
 from pelton.log.kafka.aio import (
     AIOKafkaClient,
     CoordinationType,
+    DescribeGroupsRequest,
     IncompatibleBrokerVersion,
     KafkaConnectionError,
     KafkaError,
     KafkaPartition,
 )
+from pelton.log.kafka.chatter import quieten
 from pelton.log.kafka.codes import MOVED, RETRIABLE, error_for, name_of
 
 __all__ = ["GROUP", "TRANSACTION", "Again", "Cluster", "ConnectionSettings", "check"]
@@ -117,6 +119,7 @@ class Cluster:
 
     async def open(self) -> None:
         """Connect. Raises: UnavailableError, ConfigurationError."""
+        quieten()
         if self._client is None:
             self._client = await self.settings.connected()
             await self.refresh()
@@ -185,6 +188,22 @@ class Cluster:
                 raise
             self._coordinators[kind, key] = node
         return node
+
+    async def until_coordinated(self, group_id: str) -> None:
+        """Wait until the coordinator of a group is ready for it.
+
+        The first group of a new cluster has __consumer_offsets created, and a restarted broker loads it first, which
+        takes a second or two. aiokafka would ask without a pause meanwhile, and report each refusal.
+        Raises: UnavailableError, ConfigurationError.
+        """
+        doing = f"join group {group_id!r}"
+
+        async def attempt() -> None:
+            answer = await self.to_coordinator(GROUP, group_id, DescribeGroupsRequest([group_id]))
+            for code, *_ in answer.groups:
+                check(code, doing)
+
+        await self.retry(attempt, doing)
 
     async def retry(self, attempt: Callable[[], Awaitable[T]], doing: str, *, patience_s: float = PATIENCE_S) -> T:
         """Return what attempt returns, calling it again after each passing trouble.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 import struct
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pelton.batch import Headers, RecordBatch, TopicPartition
@@ -26,23 +27,25 @@ class Unpacker:
     records: aiokafka's MemoryRecords over the response.
     aborted: (producer id, first offset) of each aborted transaction among them.
     position: the first offset that is wanted; a compressed batch may begin before it.
+    end: the offset behind the last record.
     """
 
-    __slots__ = ("_aborted", "_aborted_producers", "_records", "next_offset", "source")
+    __slots__ = ("_aborted", "_aborted_producers", "_batches", "end", "next_offset", "source")
 
     def __init__(
         self, source: TopicPartition, records: Any, aborted: Iterable[tuple[int, int]] | None, position: int
     ) -> None:
         self.source = source
         self.next_offset = position
-        self._records = records
+        self._batches = deque(_whole_batches(records))
+        self.end = max(position, self._batches[-1].next_offset) if self._batches else position
         self._aborted = sorted(aborted or (), key=lambda entry: entry[1], reverse=True)
         self._aborted_producers = set[int]()
 
     @property
     def exhausted(self) -> bool:
         """Whether everything was taken."""
-        return not self._records.has_next()
+        return not self._batches
 
     def take(self, bytes_max: int) -> RecordBatch:
         """Return the next records: whole Kafka batches, until bytes_max is reached or nothing is left.
@@ -60,8 +63,8 @@ class Unpacker:
 
     def _take(self, bytes_max: int) -> RecordBatch:
         columns = _Columns()
-        while columns.nbytes < bytes_max and self._records.has_next():
-            batch = self._records.next_batch()
+        while columns.nbytes < bytes_max and self._batches:
+            batch = self._batches.popleft()
             if not batch.validate_crc():
                 raise UnavailableError(
                     f"could not read {self.source} at offset {self.next_offset}: the record batch has a wrong checksum",
@@ -86,6 +89,12 @@ class Unpacker:
                 self._aborted_producers.discard(batch.producer_id)
             return True
         return bool(batch.is_transactional) and batch.producer_id in self._aborted_producers
+
+
+def _whole_batches(records: Any) -> Iterator[Any]:
+    """Take the record batches apart, without looking into them; the last one of a response may be cut off."""
+    while records.has_next():
+        yield records.next_batch()
 
 
 class _Columns:

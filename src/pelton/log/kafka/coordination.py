@@ -6,11 +6,14 @@ aiokafka joins, heartbeats and rejoins in a background task, and calls a listene
 its callbacks inside `Group.fetch`, so the listener here only queues events: a revocation holds the rejoin back
 until it was handled (heartbeats go on meanwhile), an assignment does not (a restore may take minutes, and needs
 heartbeats).
+
+Members with a name (static membership, KIP-345) need three things that aiokafka does not do: see `_Coordinator`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,17 +21,28 @@ from typing import Any
 
 from pelton.batch import TopicPartition
 from pelton.log.contract import GroupOptions
-from pelton.log.kafka.aio import ConsumerRebalanceListener, Fetcher, GroupCoordinator, SubscriptionState
+from pelton.log.kafka.aio import (
+    ConsumerRebalanceListener,
+    GroupCoordinator,
+    HeartbeatRequest,
+    KafkaError,
+    LeaveGroupRequest,
+    StaticHeartbeatRequest,
+    SubscriptionState,
+)
 from pelton.log.kafka.assignor import Assignor, GroupAssignment
+from pelton.log.kafka.codes import Code
 
-__all__ = ["Assigned", "Coordination", "Revoked"]
+__all__ = ["Assigned", "Coordination", "Fenced", "Revoked"]
+
+log = logging.getLogger(__name__)
 
 #: aiokafka's value of a member that the group does not know.
 NO_GENERATION = -1
 #: How long the group waits for a member to finish its work and rejoin.
 REBALANCE_TIMEOUT_MS = 60_000
 _NEVER_MS = 10**15
-_FETCH_WAIT_MS = 200
+_UNKNOWN_MEMBER = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,14 @@ class Assigned:
     group: GroupAssignment = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Another member has joined under this one's name; nothing comes after this."""
+
+
+_Event = Revoked | Assigned | Fenced
+
+
 class _Listener(ConsumerRebalanceListener):
     def __init__(self, owner: Coordination) -> None:
         self._owner = owner
@@ -59,38 +81,19 @@ class _Listener(ConsumerRebalanceListener):
         self._owner.assigned(assigned)
 
 
-class Coordination:
-    """aiokafka's subscription, fetcher and group coordinator over one client, composed without its consumer.
+class _Coordinator(GroupCoordinator):
+    """aiokafka's coordinator, for members with a name too.
 
-    events: what the next `Group.fetch` must handle, in order.
+    It tells its name in heartbeats, and ends for good when another member goes by it. It does not take up an assignment
+    that was made for who had the name before, and told the group something else. And it can leave.
     """
 
-    def __init__(self, client: Any, options: GroupOptions) -> None:
-        loop = asyncio.get_running_loop()
-        self.events: deque[Revoked | Assigned] = deque()
-        self.assignor = Assignor(options)
-        self.client = client
-        self.subscriptions = SubscriptionState(loop=loop)
-        self._woken = loop.create_future()
-        self._closed = False
-        self._listener = _Listener(self)
-        self.subscribe(options.topics)
-        self.fetcher = Fetcher(
-            client,
-            self.subscriptions,
-            fetch_max_bytes=options.fetch_bytes_max,
-            max_partition_fetch_bytes=max(1024 * 1024, options.fetch_bytes_max // 4),
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            check_crcs=True,
-            # A partition that is still being worked on must not hold up the fetches of the others.
-            prefetch_backoff=0,
-            retry_backoff_ms=20,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-        )
-        self.coordinator = GroupCoordinator(
-            client,
-            self.subscriptions,
+    def __init__(self, owner: Coordination, options: GroupOptions) -> None:
+        self._owner = owner
+        self._stays = options.instance_id is not None and options.returns
+        super().__init__(
+            owner.client,
+            owner.subscriptions,
             group_id=options.group_id,
             group_instance_id=options.instance_id,
             session_timeout_ms=options.session_timeout_ms,
@@ -100,8 +103,71 @@ class Coordination:
             max_poll_interval_ms=_NEVER_MS,
             retry_backoff_ms=20,
             enable_auto_commit=False,
-            assignors=(self.assignor,),
+            assignors=(owner.assignor,),
         )
+        self._coordination_task.add_done_callback(lambda _: owner.news.set())
+
+    async def _send_req(self, request: Any) -> Any:
+        if isinstance(request, HeartbeatRequest):
+            request = StaticHeartbeatRequest(self.group_id, self.generation, self.member_id, self._group_instance_id)
+        answer = await super()._send_req(request)
+        if getattr(answer, "error_code", 0) == Code.FENCED_INSTANCE_ID:
+            self._end()
+            raise KafkaError(Code.FENCED_INSTANCE_ID.name)
+        return answer
+
+    def _end(self) -> None:
+        """Stop heartbeats and joins: to go on would take the name back from who has it now."""
+        self.generation, self.member_id = NO_GENERATION, _UNKNOWN_MEMBER
+        if not self._closing.done():
+            self._closing.set_result(None)
+            self._owner.fenced()
+
+    async def _on_join_complete(self, generation: int, member_id: str, protocol: str, assignment: bytes) -> None:
+        if self._owner.assignor.made_for_this_member(assignment):
+            await super()._on_join_complete(generation, member_id, protocol, assignment)
+        else:
+            self.request_rejoin()
+
+    def _push_error_to_user(self, error: Exception) -> Any:
+        consumed = super()._push_error_to_user(error)
+        self._owner.news.set()
+        return consumed
+
+    async def _maybe_leave_group(self) -> None:
+        if self.generation != NO_GENERATION and not self._stays:
+            try:
+                await self._send_req(LeaveGroupRequest(self.group_id, self.member_id, self._group_instance_id))
+            except KafkaError as error:
+                log.warning("could not leave group %s, it will notice by itself: %s", self.group_id, error)
+        self.reset_generation()
+
+    async def close(self) -> None:
+        """Stop, and leave the group; also after `_end`, where aiokafka's own close takes everything as done."""
+        await super().close()
+        await self._coordination_task
+        await self._stop_heartbeat_task()
+        await self._stop_commit_offsets_refresh_task()
+
+
+class Coordination:
+    """aiokafka's subscription and group coordinator over one client, composed without its consumer and its fetcher.
+
+    events: what the next `Group.fetch` must handle, in order.
+    news: set when there is an event, or an error for `check` to raise.
+    """
+
+    def __init__(self, client: Any, options: GroupOptions) -> None:
+        self.events: deque[_Event] = deque()
+        self.news = asyncio.Event()
+        self.assignor = Assignor(options)
+        self.client = client
+        self.subscriptions = SubscriptionState(loop=asyncio.get_running_loop())
+        self._closed = False
+        self._listener = _Listener(self)
+        self.subscribe(options.topics)
+        self.subscriptions.register_fetch_waiters(set())
+        self.coordinator = _Coordinator(self, options)
 
     def subscribe(self, topics: frozenset[str]) -> None:
         """Read these topics from the next assignment on; causes a rebalance."""
@@ -113,24 +179,17 @@ class Coordination:
         """Whether the group still knows this member."""
         return bool(self.coordinator.generation != NO_GENERATION)
 
-    @property
-    def assignment(self) -> Any:
-        """The assignment in force with the state of each partition; None while there is none to fetch from."""
-        subscription = self.subscriptions.subscription
-        if subscription is None or self.subscriptions.reassignment_in_progress:
-            return None
-        return subscription.assignment
-
-    def woken(self) -> asyncio.Future[None]:
-        """Return a future that is done as soon as there is an event."""
-        if self._woken.done() and not self.events:
-            self._woken = asyncio.get_running_loop().create_future()
-        return self._woken
-
-    def _push(self, event: Revoked | Assigned) -> None:
+    def _push(self, event: _Event) -> None:
         self.events.append(event)
-        if not self._woken.done():
-            self._woken.set_result(None)
+        self.news.set()
+
+    def rejoin(self) -> None:
+        """Join the group again, to learn whether this is still a member."""
+        self.coordinator.request_rejoin()
+
+    def fenced(self) -> None:
+        """Take note that another member goes by this one's name."""
+        self._push(Fenced())
 
     async def revoking(self) -> None:
         """Hold the rejoin back until the engine has let go of its partitions."""
@@ -146,13 +205,11 @@ class Coordination:
         self._push(Assigned(own, self.coordinator.generation, self.coordinator.member_id, self.assignor.last))
 
     def check(self) -> None:
-        """Raise the error that ended the coordinator or the fetcher, if any."""
+        """Raise the error that the coordinator met, if any."""
         self.coordinator.check_errors()
-        if self.fetcher.error_future.done():
-            self.fetcher.error_future.result()
 
     async def close(self) -> None:
-        """Leave the group and close the connections."""
+        """Leave the group, unless this member's place is to be kept, and close the connections."""
         self._closed = True
         while self.events:
             event = self.events.popleft()
@@ -161,5 +218,4 @@ class Coordination:
         try:
             await self.coordinator.close()
         finally:
-            await self.fetcher.close()
             await self.client.close()

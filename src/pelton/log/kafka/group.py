@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
-from pelton.clock import SystemClock
 from pelton.errors import FencedError, PeltonError, UnavailableError
 from pelton.log.contract import GroupOptions, MemberInfo, Position, RebalanceListener
-from pelton.log.kafka.aio import (
-    FetchError,
-    KafkaError,
-    KafkaOffsetOutOfRange,
-    KafkaPartition,
-    NoOffsetForPartitionError,
-    OffsetCommitRequest,
-)
+from pelton.log.kafka.aio import KafkaError, OffsetCommitRequest
 from pelton.log.kafka.cluster import GROUP, Cluster, check
-from pelton.log.kafka.codes import CONFIGURATION, error_for
-from pelton.log.kafka.columns import Unpacker
-from pelton.log.kafka.coordination import Assigned, Coordination, Revoked
+from pelton.log.kafka.codes import CONFIGURATION, ProducerFenced, error_for
+from pelton.log.kafka.coordination import Assigned, Coordination, Fenced, Revoked
+from pelton.log.kafka.fetching import Fetcher
 from pelton.log.kafka.offsets import first_offsets, group_positions
 from pelton.log.kafka.producer import Producer
-from pelton.log.kafka.reader import out_of_range
 from pelton.log.kafka.transaction import Membership, Transactions
 
 __all__ = ["GroupStatistics", "KafkaGroup"]
 
+log = logging.getLogger(__name__)
+
 #: A broker answers a fetch within 200 ms even when there is nothing new.
-SILENCE_MS_MAX = 10_000
+SILENCE_S_MAX = 10.0
 _NO_RETENTION = -1
 
 
@@ -70,15 +65,16 @@ class KafkaGroup:
         self._options = options
         self._listener = listener
         self._producer = producer
+        self._news = coordination.news
+        self._fetcher = Fetcher(cluster, coordination.news, options.fetch_bytes_max)
         self._transactions = Transactions(cluster, producer)
         self._assignment: frozenset[TopicPartition] = frozenset()
         self._members: tuple[MemberInfo, ...] = ()
         self._member_id = ""
         self._generation: int = -1
-        self._assigned_ms = 0
         self._ready = False
         self._left = False
-        self._rebalances = self._records = self._bytes = self._commits = self._failed = 0
+        self._rebalances = self._commits = self._failed = 0
 
     @property
     def member_id(self) -> str:
@@ -101,139 +97,62 @@ class KafkaGroup:
     # -- reading ------------------------------------------------------------------------------------------------
 
     async def fetch(self, *, bytes_max: int, timeout_s: float) -> Sequence[RecordBatch]:
-        """Return what there is to read now; see the contract. Raises: OffsetOutOfRangeError, UnavailableError."""
-        deadline = self._cluster.clock.monotonic() + timeout_s
+        """Return what there is to read now; see the contract.
+
+        Raises: OffsetOutOfRangeError, UnavailableError; FencedError when another member took this one's instance_id.
+        """
+        clock = self._cluster.clock
+        deadline = clock.monotonic() + timeout_s
         while not self._left:
+            self._news.clear()
             await self._rebalance()
-            if self._ready and (batches := self._drain(bytes_max)):
+            if self._ready and (batches := self._fetcher.take(bytes_max)):
                 return batches
-            remaining = deadline - self._cluster.clock.monotonic()
+            self._check()
+            remaining = deadline - clock.monotonic()
             if remaining <= 0:
-                self._check_heard()
                 break
-            await self._wait(remaining)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await self._news.wait()
         return []
 
-    def _check_heard(self) -> None:
-        """Raise when no broker has answered a fetch for long: "nothing to read" must not stand for "nobody there"."""
-        states = [state for state in self._states(self._assignment).values() if not state.paused]
-        # aiokafka stamps each answer with the system's time, so it is compared with that, not with our clock.
-        heard_ms = max([self._assigned_ms, *(state.timestamp or 0 for state in states)])
-        silent_ms = SystemClock().time_ms() - heard_ms
-        if self._ready and states and silent_ms > SILENCE_MS_MAX:
-            raise UnavailableError(
-                f"could not read as a member of group {self._options.group_id!r}: "
-                f"no broker has answered for {silent_ms / 1000:.0f} s"
-            )
+    def _check(self) -> None:
+        """Raise what ended the membership, or that no broker has answered for long.
 
-    async def _wait(self, timeout_s: float) -> None:
-        """Wait for records or for an event of the group."""
-        records = self._coordination.fetcher._create_fetch_waiter()
+        "Nothing to read" must not stand for "nobody there".
+        """
+        doing = f"read as a member of group {self._options.group_id!r}"
         try:
-            await asyncio.wait(
-                {records, self._coordination.woken()}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
             self._coordination.check()
-            if records.done():
-                records.result()
         except KafkaError as error:
-            raise _translated(error, f"read as a member of group {self._options.group_id!r}") from error
-        finally:
-            records.cancel()
-
-    def _drain(self, bytes_max: int) -> list[RecordBatch]:
-        """Take what the fetcher has buffered, a fair share of each partition that is not paused."""
-        assignment = self._coordination.assignment
-        if assignment is None:
-            return []
-        fetcher = self._coordination.fetcher
-        ready = [p for p in fetcher._records if (s := assignment.state_value(p)) is not None and not s.paused]
-        batches: list[RecordBatch] = []
-        for partition in ready:
-            batch = self._take(partition, assignment.state_value(partition), max(1, bytes_max // len(ready)))
-            if batch is not None:
-                batches.append(batch)
-                self._records += len(batch)
-                self._bytes += batch.nbytes
-        return batches
-
-    def _take(self, partition: Any, state: Any, bytes_max: int) -> RecordBatch | None:
-        """Take records of one partition out of the fetcher; None when they are not at its position any more."""
-        fetcher = self._coordination.fetcher
-        result = fetcher._records[partition]
-        source = TopicPartition(partition.topic, partition.partition)
-        if isinstance(result, FetchError):
-            self._forget(partition)
-            self._raise(result, source, state)
-            return None
-        unpacker = result._partition_records
-        if not isinstance(unpacker, Unpacker):
-            # The first look at an answer: read it as columns from here on, not as record objects.
-            unpacker = Unpacker(source, unpacker._records, unpacker._aborted_transactions, unpacker.next_fetch_offset)
-            result._partition_records = unpacker
-        if not state.has_valid_position or state.position != unpacker.next_offset:
-            self._forget(partition)
-            return None
-        try:
-            batch = unpacker.take(bytes_max)
-        except PeltonError:
-            self._forget(partition)
-            raise
-        state.consumed_to(unpacker.next_offset)
-        if unpacker.exhausted:
-            self._forget(partition)
-        return batch
-
-    def _forget(self, partition: Any) -> None:
-        """Drop a buffered answer, so that the fetcher asks for the next one."""
-        fetcher = self._coordination.fetcher
-        del fetcher._records[partition]
-        fetcher._notify(fetcher._wait_consume_future)
-
-    def _raise(self, result: Any, source: TopicPartition, state: Any) -> None:
-        error = result._error
-        if isinstance(error, NoOffsetForPartitionError):
-            return  # It asked before we had set the position.
-        if isinstance(error, KafkaOffsetOutOfRange):
-            raise out_of_range(source, state.position)
-        raise _translated(error, f"read {source}") from error
+            raise _translated(error, doing) from error
+        if self._ready and (silent_s := self._fetcher.silent_s()) > SILENCE_S_MAX:
+            raise UnavailableError(f"could not {doing}: no broker has answered for {silent_s:.0f} s")
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop fetching these partitions; what is buffered already is kept."""
-        for state in self._states(partitions).values():
-            if not state.paused:
-                state.pause()
+        self._fetcher.pause(partitions)
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Fetch these partitions again."""
-        for state in self._states(partitions).values():
-            state.resume()
+        self._fetcher.resume(partitions)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Fetch this partition from another offset next."""
-        if self._states([partition]):
-            self._coordination.fetcher.seek_to(KafkaPartition(*partition), offset)
+        self._fetcher.seek(partition, offset)
 
     def lag(self) -> Mapping[TopicPartition, int]:
         """Return how far each position is behind the last stable offset, as last heard."""
-        return {
-            partition: max(0, state.lso - state.position)
-            for partition, state in self._states(self._assignment).items()
-            if state.lso is not None and state.has_valid_position
-        }
-
-    def _states(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Any]:
-        """Return aiokafka's state of each partition that is this member's now."""
-        assignment = self._coordination.assignment
-        if assignment is None:
-            return {}
-        found = {partition: assignment.state_value(KafkaPartition(*partition)) for partition in partitions}
-        return {partition: state for partition, state in found.items() if state is not None}
+        return self._fetcher.lag()
 
     # -- the group ----------------------------------------------------------------------------------------------
 
     async def _rebalance(self) -> None:
-        """Handle what the coordinator queued, in order; an event that fails to be handled stays first in line."""
+        """Handle what the coordinator queued, in order; an event that fails to be handled stays first in line.
+
+        Raises: FencedError when the last event is reached: another member goes by this one's name.
+        """
         events = self._coordination.events
         while events:
             event = events[0]
@@ -245,6 +164,12 @@ class KafkaGroup:
                         event.handled.set_result(None)
                     if events and events[0] is event:
                         events.popleft()
+            elif isinstance(event, Fenced):
+                await self._let_go()
+                raise FencedError(
+                    f"instance {self._options.instance_id!r} of group {self._options.group_id!r} is another worker now",
+                    hint="two workers run under one instance id; the one that joined last goes on",
+                )
             else:
                 await self._take_over(event)
                 if events and events[0] is event:
@@ -256,9 +181,14 @@ class KafkaGroup:
         if not partitions:
             return
         try:
-            await (self._listener.revoked if self._coordination.known else self._listener.lost)(partitions)
+            if self._coordination.known:
+                await self._listener.revoked(partitions)
+            else:
+                log.warning("group %s gave up this member: its partitions are lost", self._options.group_id)
+                await self._listener.lost(partitions)
         finally:
             self._assignment = frozenset()
+            self._fetcher.assign({})
 
     async def _take_over(self, event: Assigned) -> None:
         """Set the positions of a new assignment and tell the engine; records flow once it has returned."""
@@ -267,15 +197,14 @@ class KafkaGroup:
         self._assignment, self._members = event.partitions, event.group.members
         self._generation, self._member_id = event.generation, event.member_id
         self._rebalances += 1
+        self._transactions.fenced = False
         await self._listener.assigned(event.partitions, event.group.standbys)
-        self._assigned_ms = SystemClock().time_ms()
         self._ready = True
 
     async def _set_positions(self, partitions: frozenset[TopicPartition]) -> None:
         positions = await self.committed(partitions)
         firsts = await first_offsets(self._cluster, partitions - positions.keys(), self._options.start)
-        for partition in partitions:
-            self.seek(partition, positions[partition].offset if partition in positions else firsts[partition])
+        self._fetcher.assign(firsts | {partition: position.offset for partition, position in positions.items()})
 
     def update(self, *, topics: frozenset[str] | None = None, held: frozenset[int] | None = None) -> None:
         """Read other topics, or tell of other state on disk; a change of topics causes a rebalance."""
@@ -285,10 +214,10 @@ class KafkaGroup:
             self._coordination.subscribe(topics)
 
     async def leave(self) -> None:
-        """Leave the group at once; `RebalanceListener.revoked` runs first. Idempotent.
+        """Leave the group; `RebalanceListener.revoked` runs first. Idempotent.
 
-        A member with an instance_id leaves by silence, as static members do (KIP-345): it comes back to its
-        partitions if it does so within the session timeout.
+        The others get its partitions at once, unless it has an instance_id and `GroupOptions.returns`: then it leaves
+        by silence, as static members do (KIP-345), and they are kept for it until the session times out.
         """
         if self._left:
             return
@@ -296,6 +225,7 @@ class KafkaGroup:
         try:
             await self._let_go()
         finally:
+            await self._fetcher.close()
             await self._coordination.close()
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -315,8 +245,11 @@ class KafkaGroup:
                 bases = await self._transactions.commit(writes, positions, member)
             else:
                 bases = await self._commit_in_turn(writes, positions, member)
-        except PeltonError:
+        except PeltonError as error:
             self._failed += 1
+            if isinstance(error, ProducerFenced):
+                # Either another worker goes by this name, or the broker gave the transaction up: the group will tell.
+                self._coordination.rejoin()
             raise
         self._commits += 1
         return bases
@@ -368,8 +301,8 @@ class KafkaGroup:
             generation=self._generation,
             partitions=len(self._assignment),
             rebalances=self._rebalances,
-            records_fetched=self._records,
-            bytes_fetched=self._bytes,
+            records_fetched=self._fetcher.records,
+            bytes_fetched=self._fetcher.bytes,
             records_written=self._producer.records,
             bytes_written=self._producer.bytes,
             commits=self._commits,

@@ -153,6 +153,7 @@ class KafkaLog:
             transaction_timeout_ms=options.transaction_timeout_ms,
         )
         await producer.initialise()
+        await self._cluster.until_coordinated(options.group_id)
         coordination = Coordination(await self._settings.connected(), options)
         group = KafkaGroup(self._cluster, coordination, options, listener, producer)
         self._groups.append(group)

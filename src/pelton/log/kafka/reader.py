@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from pelton.batch import RecordBatch, TopicPartition
 from pelton.errors import OffsetOutOfRangeError
@@ -13,7 +13,7 @@ from pelton.log.kafka.cluster import Cluster, check
 from pelton.log.kafka.codes import Code
 from pelton.log.kafka.columns import Unpacker
 
-__all__ = ["READ_COMMITTED", "PartitionReader", "out_of_range"]
+__all__ = ["READ_COMMITTED", "WAIT_MS_MAX", "PartitionReader", "fetched_partitions"]
 
 READ_COMMITTED = 1
 #: How long a broker may hold an answer back when there is nothing new; also how long a seek waits behind it.
@@ -85,24 +85,33 @@ class PartitionReader:
 
         async def attempt() -> Unpacker:
             answer = await self._cluster.send(self._cluster.leader(self.source), request, self._lane)
-            return self._unpack(answer, offset)
+            ((_, fetched),) = fetched_partitions(answer)
+            return fetched.unpacker(self.source, offset)
 
         return await self._cluster.retry(attempt, f"read {self.source}")
 
-    def _unpack(self, answer: Any, offset: int) -> Unpacker:
-        _, code, *_, aborted, data = _without_replica(answer)
-        if code == Code.OFFSET_OUT_OF_RANGE:
-            raise out_of_range(self.source, offset)
-        check(code, f"read {self.source}", self.source)
-        return Unpacker(self.source, MemoryRecords(data or b""), aborted, offset)
+
+class Fetched(NamedTuple):
+    """One partition's part of a broker's answer: an error code, the last stable offset, and record batches."""
+
+    code: int
+    end: int
+    aborted: Sequence[tuple[int, int]] | None
+    data: bytes
+
+    def unpacker(self, source: TopicPartition, offset: int) -> Unpacker:
+        """Return its records from an offset on. Raises: OffsetOutOfRangeError, Again, what the code stands for."""
+        if self.code == Code.OFFSET_OUT_OF_RANGE:
+            raise out_of_range(source, offset)
+        check(self.code, f"read {source}", source)
+        return Unpacker(source, MemoryRecords(self.data), self.aborted, offset)
 
 
-def _without_replica(answer: Any) -> list[Any]:
-    """Return the fields of a fetch answer's only partition; version 11 adds a replica we do not use."""
-    fields = list(answer.topics[0][1][0])
-    if answer.API_VERSION >= 11:
-        del fields[-2]
-    return fields
+def fetched_partitions(answer: Any) -> Iterator[tuple[TopicPartition, Fetched]]:
+    """Take an answer to a fetch (version 11, which every broker since 2.3 speaks) apart."""
+    for topic, entries in answer.topics:
+        for number, code, _, end, _, aborted, _, data in entries:
+            yield TopicPartition(topic, number), Fetched(code, end, aborted, data or b"")
 
 
 def out_of_range(source: TopicPartition, offset: int) -> OffsetOutOfRangeError:

@@ -49,10 +49,16 @@ class Membership:
 
 
 class Transactions:
-    """The transactional producer of one worker: one transaction at a time."""
+    """The transactional producer of one worker: one transaction at a time.
+
+    fenced: whether another producer took the name, or the broker gave a transaction up. Every commit is refused from
+        then on, because to begin anew would take the name back: the owner clears it once the group says that this is
+        still a member.
+    """
 
     def __init__(self, cluster: Cluster, producer: Producer) -> None:
         self.producer = producer
+        self.fenced = False
         self.committed = 0
         self.failed = 0
         self._cluster = cluster
@@ -71,14 +77,16 @@ class Transactions:
         until the next commit, or the broker's timeout, has settled it.
         Raises: FencedError, UnavailableError, ConfigurationError.
         """
+        if self.fenced:
+            raise ProducerFenced(f"could not commit: {self._id!r} was fenced, and the group has not answered yet")
         if not self.producer.ready:
             await self.producer.initialise()
         if not positions and not any(map(len, writes)):
             return [-1] * len(writes)
         try:
             bases = await self._run(writes, positions, member)
-        except (asyncio.CancelledError, ProducerFenced):
-            # A fenced producer must not take its name back from the one that holds it now.
+        except (asyncio.CancelledError, ProducerFenced) as error:
+            self.fenced = isinstance(error, ProducerFenced)
             self.producer.reset()
             raise
         except (PeltonError, KafkaError) as error:
