@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest_asyncio
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.group import LeaveGroupRequest
 
-from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.batch import OutgoingBatch, TopicPartition
 from pelton.clock import SystemClock
 from pelton.errors import (
     ConfigurationError,
@@ -21,117 +23,20 @@ from pelton.errors import (
     TopicMismatch,
     UnavailableError,
 )
-from pelton.log.contract import GroupOptions, Position, RebalanceListener, TopicSpec
-from pelton.log.kafka import KafkaGroup, KafkaLog
+from pelton.log.contract import Position, TopicSpec
+from pelton.log.kafka import KafkaLog
 from pelton.log.kafka.cluster import GROUP, Cluster, ConnectionSettings
 from pelton.log.kafka.producer import Producer
 from pelton.log.kafka.transaction import Membership, Transactions
+from tests.integration.kafka_scene import MIB, Scene, batch_of, opened
 
-MIB = 1024 * 1024
 pytestmark = pytest.mark.timeout(90)
-
-
-class Member:
-    """A member of a group that notes its callbacks."""
-
-    def __init__(self, group: KafkaGroup, events: list[tuple[Any, ...]]) -> None:
-        self.group = group
-        self.events = events
-
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 30) -> list[RecordBatch]:
-        """Fetch until a condition holds; return what came."""
-        got: list[RecordBatch] = []
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                got += await self.group.fetch(bytes_max=MIB, timeout_s=0.05)
-        return got
-
-    async def records(self, count: int) -> list[RecordBatch]:
-        """Fetch until there are this many records."""
-        got: list[RecordBatch] = []
-        async with asyncio.timeout(30):
-            while sum(map(len, got)) < count:
-                got += await self.group.fetch(bytes_max=MIB, timeout_s=0.05)
-        return got
-
-
-class Scene:
-    """A log, topics of its own, and the members that join."""
-
-    def __init__(self, bootstrap: str, log: KafkaLog) -> None:
-        self.bootstrap = bootstrap
-        self.log = log
-        self.topics: list[str] = []
-        self.members: list[Member] = []
-
-    async def topic(self, partitions: int = 1, **spec: Any) -> str:
-        """Declare a topic with a fresh name."""
-        name = f"test-{uuid.uuid4()}"
-        await self.log.declare([TopicSpec(name, partitions=partitions, **spec)])
-        self.topics.append(name)
-        return name
-
-    async def join(
-        self, *topics: str, revoking: Callable[[Any], Awaitable[None]] | None = None, **options: Any
-    ) -> Member:
-        """Become a member that has its first assignment only after fetching."""
-        events: list[tuple[Any, ...]] = []
-
-        async def revoked(partitions: frozenset[TopicPartition]) -> None:
-            events.append(("revoked", partitions))
-            if revoking is not None:
-                await revoking(partitions)
-
-        async def assigned(partitions: frozenset[TopicPartition], standbys: frozenset[int]) -> None:
-            events.append(("assigned", partitions, standbys))
-
-        async def lost(partitions: frozenset[TopicPartition]) -> None:
-            events.append(("lost", partitions))
-
-        options = {
-            "group_id": f"group-{topics[0]}",
-            "heartbeat_interval_ms": 200,
-            "session_timeout_ms": 10_000,
-        } | options
-        group = await self.log.join(
-            GroupOptions(topics=frozenset(topics), **options), RebalanceListener(revoked, assigned, lost)
-        )
-        self.members.append(Member(group, events))
-        return self.members[-1]
-
-    async def member(self, *topics: str, **options: Any) -> Member:
-        """Become a member and wait for its first assignment."""
-        member = await self.join(*topics, **options)
-        await member.until(lambda: bool(member.events))
-        return member
-
-    async def everything(self, topic: str, partition: int = 0) -> list[tuple[int, bytes | None, bytes | None]]:
-        """Return all committed records of a partition."""
-        source = TopicPartition(topic, partition)
-        bounds = (await self.log.offsets([source]))[source]
-        rows: list[tuple[int, bytes | None, bytes | None]] = []
-        offset = bounds.start
-        while offset < bounds.end:
-            batch = await self.log.read(source, offset, bytes_max=MIB, timeout_s=5)
-            rows += zip(batch.offsets, batch.keys, batch.values, strict=True)
-            offset = batch.next_offset
-        return rows
 
 
 @pytest_asyncio.fixture
 async def scene(kafka: str) -> AsyncIterator[Scene]:
-    log = KafkaLog(kafka)
-    await log.open()
-    made = Scene(kafka, log)
-    yield made
-    for member in made.members:
-        await member.group.leave()
-    await log.delete_topics(made.topics)
-    await log.close()
-
-
-def batch_of(topic: str, *values: bytes | None, partition: int = 0, key: bytes | None = b"k") -> OutgoingBatch:
-    return OutgoingBatch(topic, partition, [key] * len(values), list(values), list(range(len(values))))
+    async with opened(kafka) as made:
+        yield made
 
 
 async def test_big_commit_is_contiguous_and_in_order(scene: Scene) -> None:
@@ -317,7 +222,7 @@ async def test_member_that_the_group_dropped_loses_its_partitions_and_comes_back
 
 async def test_static_member_comes_back_without_a_rebalance(scene: Scene) -> None:
     topic = await scene.topic(2)
-    first = await scene.member(topic, instance_id="one", transactional_id=None)
+    first = await scene.member(topic, instance_id="one", returns=True)
     generation = first.group.generation
     await first.group.leave()
     again = await scene.member(topic, instance_id="one")
@@ -351,6 +256,48 @@ async def test_pause_keeps_what_is_buffered_and_seek_goes_back(scene: Scene) -> 
     got = await member.records(7)
     assert [offset for batch in got for offset in batch.offsets] == list(range(4, 11))
     assert member.group.lag() == {source: 0}
+
+
+async def test_next_record_does_not_wait_for_a_poll_of_the_others(scene: Scene) -> None:
+    """A poll of quiet partitions lasts 200 ms."""
+    topic = await scene.topic(4)
+    member = await scene.member(topic)
+    seconds: list[float] = []
+    for _ in range(30):
+        started = time.monotonic()
+        await scene.log.append([batch_of(topic, b"x", partition=1)])
+        await member.records(1)
+        seconds.append(time.monotonic() - started)
+    assert statistics.median(seconds) < 0.06
+
+
+async def test_partition_that_is_resumed_does_not_wait_for_a_poll_of_the_others(scene: Scene) -> None:
+    topic = await scene.topic(2)
+    quiet, busy = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    member = await scene.member(topic)
+    seconds: list[float] = []
+    for number in range(20):
+        member.group.pause([busy])
+        await scene.log.append([batch_of(topic, b"x", partition=1)])
+        assert [b for b in await member.group.fetch(bytes_max=MIB, timeout_s=0.05) if b.partition == 1] == []
+        started = time.monotonic()
+        member.group.resume([busy])
+        assert [list(batch.offsets) for batch in await member.records(1)] == [[number]]
+        seconds.append(time.monotonic() - started)
+    assert statistics.median(seconds) < 0.06
+    assert member.group.lag() == {quiet: 0, busy: 0}
+
+
+async def test_buffers_are_bounded_and_everything_comes(scene: Scene) -> None:
+    topic = await scene.topic(3)
+    member = await scene.member(topic, fetch_bytes_max=64 * 1024)
+    rows = [b"%05d" % number + bytes(100) for number in range(20_000)]
+    for first in range(0, len(rows), 1000):
+        await scene.log.append([batch_of(topic, *rows[first : first + 1000], partition=n) for n in range(3)])
+    got: dict[int, list[bytes | None]] = {0: [], 1: [], 2: []}
+    for batch in await member.records(3 * len(rows)):
+        got[batch.partition] += batch.values
+    assert all(values == rows for values in got.values())
 
 
 async def test_offsets_that_the_log_does_not_hold(scene: Scene) -> None:
