@@ -25,6 +25,8 @@ COMMIT_RECORDS = 100_000
 SMALL_COMMITS = 300
 FETCH_BYTES = 16 * 1024 * 1024
 READ_BYTES = 4 * 1024 * 1024
+DELIVERY_S = 10
+PRODUCER_TICK_S = 0.001
 
 
 def value_of(number: int) -> bytes:
@@ -75,6 +77,12 @@ def report(work: str, records: int, wall_s: float, cpu_s: float) -> None:
     print(f"{work:<34}{records / wall_s:>12,.0f} records/s {cpu_s / records * 1e6:>8.2f} CPU-s per million", flush=True)
 
 
+def report_latency(work: str, taken_ms: list[float]) -> None:
+    """Print the median and the slowest hundredth."""
+    p50, p99 = statistics.median(taken_ms), statistics.quantiles(taken_ms, n=100)[98]
+    print(f"{work:<42}{p50:>8.1f} ms p50 {p99:>8.1f} ms p99", flush=True)
+
+
 async def write(log: KafkaLog, topic: str, records: int) -> None:
     """Write in transactions of COMMIT_RECORDS, timing the commits alone."""
     group = await join(log, topic)
@@ -123,9 +131,44 @@ async def latency(log: KafkaLog, topic: str, pause_s: float) -> None:
         await group.commit([batch], {TopicPartition(topic, 0): Position(number)})
         taken_ms.append((time.perf_counter() - started) * 1000)
         await asyncio.sleep(pause_s)
-    p50, p99 = statistics.median(taken_ms), statistics.quantiles(taken_ms, n=100)[98]
-    print(f"small transaction, every {pause_s * 1000:.0f} ms{p50:>21.1f} ms p50 {p99:>8.1f} ms p99", flush=True)
+    report_latency(f"small transaction, every {pause_s * 1000:.0f} ms", taken_ms)
     await group.leave()
+
+
+async def delivery(log: KafkaLog, topic: str, rate: int, partitions: int) -> None:
+    """Append single records at a steady rate and time each until a fetch returns it.
+
+    A record counts as produced at the moment its schedule says, so that a producer that falls behind shows.
+    """
+    group = await join(log, topic)
+    starts = {partition: span.end for partition, span in (await log.offsets(group.assignment())).items()}
+    for partition, end in starts.items():
+        group.seek(partition, end)
+    group.resume(group.assignment())
+    count = rate * DELIVERY_S
+    producing = asyncio.create_task(_produce(log, topic, rate, count, partitions))
+    taken_ms: list[float] = []
+    while len(taken_ms) < count:
+        batches = await group.fetch(bytes_max=FETCH_BYTES, timeout_s=1)
+        now = time.perf_counter()
+        taken_ms += [(now - float(value)) * 1000 for batch in batches for value in batch.values if value is not None]
+    await producing
+    report_latency(f"produce to fetch, {rate}/s, {partitions} partitions", taken_ms)
+    await group.leave()
+
+
+async def _produce(log: KafkaLog, topic: str, rate: int, count: int, partitions: int) -> None:
+    """Append what is due, each record with the time at which it was due as its value."""
+    started, done = time.perf_counter(), 0
+    while done < count:
+        due = min(count, 1 + int((time.perf_counter() - started) * rate))
+        batches = [OutgoingBatch(topic, partition) for partition in range(partitions)]
+        for number in range(done, due):
+            batches[number % partitions].append(b"account", repr(started + number / rate).encode(), number)
+        if due > done:
+            await log.append(batches)
+        done = due
+        await asyncio.sleep(PRODUCER_TICK_S)
 
 
 async def main(records: int) -> None:
@@ -135,9 +178,12 @@ async def main(records: int) -> None:
     topic = f"bench-log-{uuid.uuid4()}"
     try:
         await log.declare([TopicSpec(topic, partitions=PARTITIONS, retention_ms=-1)])
-        await write(log, topic, records)
-        await fetch(log, topic, records)
-        await restore(log, topic)
+        if records:
+            await write(log, topic, records)
+            await fetch(log, topic, records)
+            await restore(log, topic)
+        for rate, partitions in ((1000, PARTITIONS), (1000, 1), (20, PARTITIONS), (20, 1)):
+            await delivery(log, topic, rate, partitions)
         await latency(log, topic, 0.0)
         await latency(log, topic, 0.02)
     finally:
@@ -147,5 +193,5 @@ async def main(records: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--records", type=int, default=1_000_000, help="how many for the rates; 0 for latencies only")
     uvloop.run(main(parser.parse_args().records))
