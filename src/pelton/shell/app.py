@@ -120,6 +120,7 @@ class App(faust.App):
         self.clock: Clock = SystemClock()
         options.setdefault("broker", "sqlite://")
         options.setdefault("processing_guarantee", "exactly_once")
+        options.setdefault("store", "rocksdb://")
         options.setdefault("table_standby_replicas", 0)
         options["Router"] = Router
         self.declared_topics: list[Topic[Any, Any]] = []
@@ -280,7 +281,9 @@ class App(faust.App):
         )
 
     assignor: Any = Refused("ask app.router where a key is, and app.runtime.members() who has what")
-    consumer: Any = Refused("the engine reads the log; app.statistics() tells how far, app.log_connection reads by hand")
+    consumer: Any = Refused(
+        "the engine reads the log; app.statistics() tells how far, app.log_connection reads by hand"
+    )
     flow_control: Any = Refused("the engine pauses what comes too fast by itself: task_queue_bytes_max bounds it")
     producer_transport: Any = Refused("send with topic.send, agent.send or app.send")
     topics: Any = Refused("app.declared_topics lists what the program declares")
@@ -432,6 +435,11 @@ class App(faust.App):
     async def on_start(self) -> None:
         """Finish the configuration; Faust's own would also make its consumer."""
         self.finalize()
+        if next(iter(self.on_produce_message.iter_receivers(self)), None) is not None:
+            raise ConfigurationError(
+                "the signal on_produce_message is never sent: messages leave as whole batches",
+                hint="set headers and timestamps where the message is sent",
+            )
 
     async def on_stop(self) -> None:
         """Tell that the application stops; the services have stopped, or will, by themselves."""

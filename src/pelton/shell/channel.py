@@ -13,6 +13,7 @@ from pelton.runtime.spec import AgentEmit, AgentRun
 from pelton.shell.topic import HeadersArg, RecordMetadata, as_headers
 from pelton.stream.event import Event
 from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Send
+from pelton.stream.refused import Refused
 from pelton.stream.stream import Feed, Stream
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Channel(Generic[V]):
         receipt.set_result(RecordMetadata("", 0, chunk.batch.offsets[0], chunk.batch.timestamps_ms[0] / 1000))
         return receipt
 
+    def send_soon(self, *, key: Any = None, value: V | Any = None, headers: HeadersArg | None = None) -> None:
+        """Put a value into the queue, from plain code. Raises: asyncio.QueueFull."""
+        self.queue.put_nowait(self._chunk(key, value, headers))
+
     async def put(self, value: Any) -> None:
         """Put a value, or an event's, into the queue."""
         await self.send(value=getattr(value, "value", value) if isinstance(value, Event) else value)
@@ -89,6 +94,11 @@ class Channel(Generic[V]):
         """Return a stream over the channel, to be iterated outside of agents."""
         feed = ChannelLane(str(self), self, _no_run, _no_emit)
         return Stream(feed, Lane(str(self), 0, 0, feed), self.app.repartition)
+
+    throw = Refused("put a value that says so into the channel")
+    decode = on_decode_error = on_key_decode_error = on_value_decode_error = Refused(
+        "what is in a channel was never encoded"
+    )
 
     def __str__(self) -> str:
         return "<channel>"

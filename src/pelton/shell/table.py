@@ -198,6 +198,7 @@ class Table(Generic[K, V]):
     join = left_join = inner_join = outer_join = combine = Refused("look the other side up in a table of its own")
     on_window_close = Refused("read the window when an event of a later one arrives, or from a timer")
     on_changelog_event = Refused("read the changelog's topic with an agent")
+    changelog_topic = Refused("its name is table.changelog_topic_name; the engine writes it")
     data = Refused("the table itself is the mapping: table[key], table.items()")
 
     # -- as a dict ---------------------------------------------------------------------------------

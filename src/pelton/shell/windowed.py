@@ -233,6 +233,10 @@ class WindowedTable(Generic[K, V]):
 
     # -- as Faust's commands and callbacks see it --------------------------------------------------
 
+    def as_ansitable(self, title: str = "", **_: Any) -> str:
+        """Return the windows of the event's time as text, a line a key."""
+        return "\n".join([title or self.name, *(f"{key}\t{value!r}" for key, value in self.items())])
+
     def on_recover(self, callback: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """Await this when the worker's partitions have been restored at its start."""
         return self.table.on_recover(callback)
@@ -339,6 +343,10 @@ class WindowSet(Generic[K, V]):
 
     def __ior__(self, other: Any) -> WindowSet[K, V]:
         return self.apply(_OPERATIONS["or_"], other)
+
+    get = items = keys = values = pop = popitem = setdefault = update = clear = copy = fromkeys = Refused(
+        "choose a window first, as in table[key].current(); table[key].windows() yields all"
+    )
 
     def __repr__(self) -> str:
         return f"<WindowSet: {self.table.name}[{self.key!r}]>"

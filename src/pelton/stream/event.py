@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pelton.errors import ConfigurationError
 from pelton.stream.lane import Chunk
+from pelton.stream.refused import Refused
 
 __all__ = ["Event", "Message", "Sends"]
 
@@ -111,6 +112,9 @@ class Event(Generic[V]):
             headers=self._chunk.headers(self._index) if headers is _OWN else headers,
             **options,
         )
+
+    acked = Refused("an event is acknowledged by the commit that holds its effects; app.statistics() counts them")
+    app = Refused("use the program's own app object")
 
     async def __aenter__(self) -> Event[V]:
         return self

@@ -14,8 +14,9 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import polars as pl
 
 from pelton.errors import ConfigurationError
-from pelton.stream.event import Event
+from pelton.stream.event import Event, Sends
 from pelton.stream.lane import Chunk, Lane, Send
+from pelton.stream.refused import Refused
 
 __all__ = ["Batch", "Feed", "Processor", "Repartition", "Stream", "StreamEnded", "seconds"]
 
@@ -53,8 +54,8 @@ class StreamEnded(Exception):
     """The partition is leaving, or the worker stops: a stream takes it as its end."""
 
 
-class Repartition(Protocol):
-    """What `group_by` and `through` ask of the program around the stream."""
+class Repartition(Sends, Protocol):
+    """What a stream asks of the program around it: to send, and to go on from another topic."""
 
     def forward(self, stream: Stream[Any], topic: object, key: Callable[[Any], Any] | None) -> Stream[Any]:
         """Send what the stream yields on to a topic, and return the stream over that topic."""
@@ -184,7 +185,7 @@ class Stream(Generic[V]):
         async for value in self:
             chunk = lane.chunk
             if chunk is not None:
-                yield Event(chunk, lane.cursor, value)
+                yield Event(chunk, lane.cursor, value, self.program)
 
     async def items(self) -> AsyncIterator[tuple[Any, V]]:
         """Yield (key, value)."""
@@ -240,7 +241,7 @@ class Stream(Generic[V]):
             events: list[Event[V]] = []
             for chunk in gathered:
                 kept, values = await self._process_chunk(chunk) if self.processors else (chunk, chunk.values)
-                events += [Event(kept, index, cast(V, value)) for index, value in enumerate(values)]
+                events += [Event(kept, index, cast(V, value), self.program) for index, value in enumerate(values)]
             if events:
                 yield events
 
@@ -267,6 +268,20 @@ class Stream(Generic[V]):
                 yield list(lane.held)
                 _finish_gathered(lane)
                 deadline = None
+
+    noack_take = take
+
+    async def take_with_timestamp(
+        self, max_: int, within: float | timedelta, timestamp_field_name: str
+    ) -> AsyncIterator[list[V]]:
+        """Yield lists like `take`, with each value's log timestamp, in seconds, put into a field or key of it.
+
+        timestamp_field_name: an attribute of the values, or a key where they are dicts.
+        """
+        async for events in self.take_events(max_, within):
+            for event in events:
+                _set_field(event.value, timestamp_field_name, event.message.timestamp)
+            yield [event.value for event in events]
 
     # -- operators -------------------------------------------------------------------------------
 
@@ -330,6 +345,22 @@ class Stream(Generic[V]):
         topic = topic or self.program.grouping_topic(self, name, partitions)
         return self.program.forward(self, topic, cast(Callable[[Any], Awaitable[Any]], key))
 
+    join = left_join = inner_join = outer_join = combine = Refused(
+        "keep one side in a table and look it up, or read both topics as one: app.topic(first, second)"
+    )
+
+    @property
+    def current_event(self) -> Event[V] | None:
+        """The event that is being handled; None before the first."""
+        lane = self.lane
+        if lane is None or lane.chunk is None:
+            return None
+        return Event(lane.chunk, lane.cursor, cast(V, lane.value), self.program)
+
+    async def ack(self, event: Event[V]) -> bool:
+        """Do nothing: an event is acknowledged by the commit that holds its effects. Returns: True."""
+        return event.ack()
+
 
 async def _next(feed: Feed, lane: Lane) -> Chunk | None:
     """Return the next chunk, or None at the stream's end."""
@@ -345,6 +376,13 @@ def _field_getter(field: str) -> Callable[[Any], Any]:
         return found
 
     return get
+
+
+def _set_field(value: object, name: str, content: object) -> None:
+    if isinstance(value, dict):
+        value[name] = content
+    else:
+        setattr(value, name, content)
 
 
 def _finish_gathered(lane: Lane) -> None:
