@@ -4,7 +4,7 @@ import faust
 
 import pelton
 
-app = pelton.App("hello-world", topic_partitions=2)
+app = pelton.App("hello-world", topic_partitions=2, value_serializer="raw")
 greetings_topic = app.topic("greetings", value_type=str)
 heard: list[str] = []
 
@@ -14,7 +14,7 @@ class Greeting(faust.Record):
     to_name: str
 
 
-letters_topic = app.topic("letters", value_type=Greeting)
+letters_topic = app.topic("letters", value_type=Greeting, value_serializer="json")
 letters: list[Greeting] = []
 
 
