@@ -81,7 +81,10 @@ async def compacted(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> SqliteLo
     return log
 
 
-async def test_gaps_are_left_and_the_last_value_of_each_key(compacted: SqliteLog, clock: SettableClock) -> None:
+async def test_gaps_are_left_and_the_last_value_of_each_key(
+    compacted: SqliteLog, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob, "ROW_RECORDS_MAX", 8)
     log, random = compacted, Random(7)
     for _ in range(30):
         await log.append([batch_of((b"%d" % random.randrange(20), random.randbytes(8)) for _ in range(10))])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pelton.batch import TopicPartition
+from pelton.batch import OutgoingBatch, TopicPartition
 from pelton.errors import FencedError
 from pelton.log.contract import Position, TopicSpec
 from pelton.log.sqlite import SqliteLog
 from pelton.log.sqlite.database import Database
+from pelton.log.sqlite.log import _Thread
 from tests.unit.log.scene import SOURCE, SettableClock, batch_of, fetch_until, join
 
 pytestmark = pytest.mark.timeout(60)
@@ -83,6 +87,54 @@ async def test_an_expelled_member_is_told_once_and_leaves_no_ghost(log: SqliteLo
     await fetch_until(silent, lambda: silent.assignment() == BOTH and silent.statistics().records_fetched == 1)
     assert [event for event in told if event[0] == "lost"] == [("lost", BOTH)]
     assert len(await log.query(seen)) == 1
+
+
+@contextmanager
+def held(thread: _Thread) -> Iterator[None]:
+    """Keep a thread of the log from its work, so that what is asked of it meanwhile is under way."""
+    hold = threading.Event()
+    thread.run(hold.wait)
+    try:
+        yield
+    finally:
+        hold.set()
+
+
+async def test_a_rejoin_cut_off_before_it_was_written_leaves_no_ghost(log: SqliteLog, clock: SettableClock) -> None:
+    await log.declare([TopicSpec("t", 2)])
+    silent = await join(log, heartbeat_interval_ms=10_000_000)
+    await fetch_until(silent, lambda: silent.assignment() == BOTH)
+    clock.ahead_ms = 10_000
+    await (await join(log)).leave()
+    names = {silent.member_id}
+    with held(log._open.writer):
+        for _ in range(3):
+            fetching = asyncio.create_task(silent.fetch(bytes_max=100, timeout_s=5))
+            async with asyncio.timeout(20):
+                while silent.member_id in names:  # noqa: ASYNC110 - it has no event for us
+                    await asyncio.sleep(0.001)
+            names.add(silent.member_id)
+            fetching.cancel()
+            await asyncio.gather(fetching, return_exceptions=True)
+    await fetch_until(silent, lambda: silent.assignment() == BOTH)
+    assert len(await log.query(seen)) == 1
+
+
+async def test_what_is_read_meanwhile_gives_way_to_a_seek_and_to_a_pause(log: SqliteLog) -> None:
+    await log.declare([TopicSpec("t", 2)])
+    other = TopicPartition("t", 1)
+    member = await join(log)
+    await fetch_until(member, lambda: member.assignment() == BOTH)
+    await log.append([batch_of([(b"k", b"v")] * 10), OutgoingBatch(*other, [b"k"] * 5, [b"v"] * 5, [0] * 5)])
+    with held(log._open.reader):
+        fetching = asyncio.create_task(member.fetch(bytes_max=1 << 20, timeout_s=20))
+        await asyncio.sleep(0)
+        member.seek(SOURCE, 7)
+        member.pause([other])
+    assert [(batch.source, list(batch.offsets)) for batch in await fetching] == [(SOURCE, [7, 8, 9])]
+    member.resume([other])
+    (batch,) = await member.fetch(bytes_max=1 << 20, timeout_s=20)
+    assert (batch.source, list(batch.offsets)) == (other, [0, 1, 2, 3, 4])
 
 
 async def test_a_topic_made_later_is_read(log: SqliteLog) -> None:
