@@ -39,6 +39,15 @@ def batch_of(
     return OutgoingBatch(topic, partition, [key] * len(column), column, list(range(1000, 1000 + len(column))))
 
 
+def numbered(count: int, start: int = 0) -> list[bytes | None]:
+    return [b"%d" % number for number in range(start, start + count)]
+
+
+def all_of(topic: str, count: int) -> frozenset[TopicPartition]:
+    """Return all partitions of a topic."""
+    return frozenset(TopicPartition(topic, number) for number in range(count))
+
+
 def values_of(batches: Iterable[RecordBatch]) -> list[bytes | None]:
     return [value for batch in batches for value in batch.values]
 
@@ -137,7 +146,8 @@ class Scene:
 
     async def topic(self, partitions: int = 1, **spec: Any) -> str:
         name = f"test-{uuid.uuid4()}"
-        await self.log.declare([TopicSpec(name, partitions, **spec)])
+        # Kafka's retention goes by the records' timestamps, which are those of 1970 here.
+        await self.log.declare([TopicSpec(name, partitions, **{"retention_ms": -1, **spec})])
         self._stack.push_async_callback(self.log.delete_topics, [name])
         return name
 

@@ -267,7 +267,8 @@ def _deliver(sink: Sink, lane: Lane, value: Any) -> Awaitable[Any] | None:
         lane.send(target.outgoing(lane.key, value))
         return None
     if isinstance(target, Channel):
-        return target.send(key=lane.key, value=value)
+        channel: Channel[Any] = target
+        return channel.send(key=lane.key, value=value)
     answer = target(value)
     return answer if inspect.isawaitable(answer) else None
 

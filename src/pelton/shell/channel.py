@@ -67,7 +67,8 @@ class Channel(Generic[V]):
 
     async def put(self, value: Any) -> None:
         """Put a value, or an event's, into the queue."""
-        await self.send(value=getattr(value, "value", value) if isinstance(value, Event) else value)
+        event: Any = value
+        await self.send(value=event.value if isinstance(value, Event) else value)
 
     def _chunk(self, key: Any, value: Any, headers: HeadersArg | None) -> Chunk:
         offset, self._sent = self._sent, self._sent + 1

@@ -218,8 +218,14 @@ class Stream(Generic[V]):
             _finish_gathered(lane)
 
     async def _process_chunk(self, chunk: Chunk) -> tuple[Chunk, list[object]]:
-        """Run the processors over a chunk; rows that a filter drops are left out."""
-        processed = [await self._process(value) for value in chunk.values]
+        """Run the processors over a chunk, at each row in turn; rows that a filter drops are left out."""
+        lane = self.bound()[1]
+        before = lane.chunk, lane.cursor, lane.value
+        processed: list[object] = []
+        lane.chunk = chunk
+        for lane.cursor, lane.value in enumerate(chunk.values):
+            processed.append(await self._process(lane.value))
+        lane.chunk, lane.cursor, lane.value = before
         kept = [index for index, value in enumerate(processed) if value is not _SKIPPED]
         rows = [chunk.rows[index] for index in kept]
         values = [processed[index] for index in kept]
@@ -372,8 +378,8 @@ async def _next(feed: Feed, lane: Lane) -> Chunk | None:
 
 def _field_getter(field: str) -> Callable[[Any], Any]:
     def get(value: Any) -> Any:
-        found: Any = value[field] if isinstance(value, dict) else getattr(value, field)
-        return found
+        is_mapping = isinstance(value, dict)
+        return value[field] if is_mapping else getattr(value, field)
 
     return get
 
