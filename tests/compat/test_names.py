@@ -39,7 +39,8 @@ PLUMBING = {
         partition_for_key persisted_offset raw_update remove_from_stream send_changelog""",
     "SetTable": """Manager WindowWrapper apply_changelog_batch call_recover_callbacks clone contribute_to_stream
         fromkeys info manager_topic_suffix need_active_standby_for on_clear on_key_del on_key_get on_key_set
-        on_rebalance on_recovery_completed partition_for_key persisted_offset raw_update remove_from_stream send_changelog""",
+        on_rebalance on_recovery_completed partition_for_key persisted_offset raw_update remove_from_stream
+        send_changelog""",
     "WindowedTable": "ValueType clone get_relative_timestamp get_timestamp key_index on_del_key on_set_key",
     "WindowSet": "",
     "Event": "",
