@@ -58,7 +58,7 @@ test: .venv/.dev ## Run the tests that need no server
 
 .PHONY: integration
 integration: .venv/.dev ## Run the tests and the log contract against a real Kafka; KAFKA_BOOTSTRAP=host:port takes one that runs
-	$(BIN)/python -m pytest tests/integration tests/contract/test_log.py tests/contract/test_log_groups.py --kafka $(ARGS)
+	$(BIN)/python -m pytest tests/integration tests/contract/test_log*.py --kafka $(ARGS)
 
 .PHONY: bench
 bench: .venv/.dev ## Measure pelton against stock Faust; results in bench/results

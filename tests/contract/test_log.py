@@ -1,4 +1,4 @@
-"""One suite over every home of the log: topics, records, transactions. Groups are in test_log_groups.py."""
+"""One suite over every home of the log: topics, records, transactions. Groups and fetching have their own files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ from pelton.errors import (
     UnavailableError,
 )
 from pelton.log.contract import OffsetRange, Position, TopicSpec
-from tests.contract.log_scene import MIB, Scene, batch_of, make_log, values_of, wait_for
+from tests.contract.log_scene import MIB, Scene, batch_of, make_log, numbered, values_of, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
 #: Larger than the 1000 bytes that some topics here take, also when compressed.
 LARGE = Random(7).randbytes(2000)
-
-
-def numbered(count: int, start: int = 0) -> list[bytes | None]:
-    return [b"%d" % number for number in range(start, start + count)]
 
 
 # Topics
