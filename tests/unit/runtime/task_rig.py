@@ -1,0 +1,186 @@
+"""One partition number with its tasks, without a log: batches go in, what a commit would take comes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pelton.batch import Headers, RecordBatch, TopicPartition
+from pelton.clock import SystemClock
+from pelton.codec import codec_for
+from pelton.log.contract import Position, TopicSpec
+from pelton.runtime.concurrent import ConcurrentTask
+from pelton.runtime.partition import Partition, StagedPartition
+from pelton.runtime.source import SharedBatch
+from pelton.runtime.spec import AgentSpec, SourceSpec, TableSpec
+from pelton.runtime.task import Task, TaskOptions
+from pelton.state.memory import MemoryStores
+from pelton.stream.lane import CURRENT_LANE, Lane, Send
+from pelton.stream.stream import Feed, Stream
+
+TOPIC = "numbers"
+SOURCE = TopicPartition(TOPIC, 0)
+LETTERS = "letters"
+PATIENCE_S = 10.0
+
+Agent = Callable[[Stream[Any]], AsyncGenerator[Any, None] | Awaitable[Any]]
+
+
+def agent(
+    function: Agent, name: str = "agent", *, concurrency: int = 1, type_: Any = int, tombstones: bool = False
+) -> AgentSpec:
+    """Describe an agent over TOPIC; what it yields goes to the topic "out"."""
+
+    def run(feed: Feed, lane: Lane) -> AsyncGenerator[Any, None] | Awaitable[Any]:
+        return function(Stream(feed, lane, None))  # type: ignore[arg-type]
+
+    def emit(lane: Lane, value: Any) -> None:
+        send(value)
+
+    source = SourceSpec(TopicSpec(TOPIC, 1), codec_for(str, role="key"), codec_for(type_), tombstones)
+    return AgentSpec(name, {TOPIC: source}, run, emit, concurrency, frozenset({"sums"}))
+
+
+def lane() -> Lane:
+    """Return the lane of the code that asks."""
+    found = CURRENT_LANE.get()
+    assert found is not None
+    return found
+
+
+def send(value: Any, topic: str = "out") -> None:
+    """Send a value under the event's key."""
+    lane().send(Send(topic, None, lane().raw_key, str(value).encode(), lane().timestamp_ms, ()))
+
+
+def add(key: bytes, amount: int, table: str = "sums") -> int:
+    """Add to a number in a table, and return the sum."""
+    slot = lane().tables[table]
+    total = int(slot.get(key) or 0) + amount
+    slot.put(key, b"%d" % total)
+    return total
+
+
+def batch(
+    values: Iterable[bytes | None],
+    first: int = 0,
+    *,
+    keys: Iterable[bytes | None] | None = None,
+    headers: list[Headers] | None = None,
+) -> RecordBatch:
+    """Return a batch of TOPIC, with offsets that count from the first."""
+    column = list(values)
+    size = sum(len(value or b"") for value in column)
+    numbers = range(first, first + len(column))
+    return RecordBatch(
+        TOPIC,
+        0,
+        numbers,
+        [1_000 + number for number in numbers],
+        list(keys) if keys is not None else [b"k"] * len(column),
+        column,
+        first + len(column),
+        headers,
+        size,
+    )
+
+
+def numbers(*values: int, first: int = 0, keys: Iterable[bytes | None] | None = None) -> RecordBatch:
+    """Return a batch of numbers as JSON."""
+    return batch([b"%d" % value for value in values], first, keys=keys)
+
+
+class Rig:
+    """Partition 0 with one table, `sums`, and its tasks."""
+
+    def __init__(self, *agents: AgentSpec, starts: Mapping[str, int] | None = None, retries: int = 0) -> None:
+        tables = {"sums": TableSpec("sums", TopicSpec("changelog", 1))}
+        self.partition = Partition(0, MemoryStores().open(Path("/"), 0, ["sums"]), tables)
+        self.partition.open_caches({SOURCE: Position(0)})
+        self.news = asyncio.Event()
+        options = TaskOptions(SystemClock(), 0.02, retries, 0.001, LETTERS, self.news.set)
+        for index, spec in enumerate(agents):
+            kind = ConcurrentTask if spec.concurrency > 1 else Task
+            start = {SOURCE: (starts or {}).get(spec.name, 0)}
+            duty = frozenset(spec.sources) if index == 0 else frozenset[str]()
+            self.tasks.append(kind(spec, 0, self.partition.caches, self.partition, start, duty, options))
+
+    @property
+    def tasks(self) -> list[Task]:
+        return self.partition.tasks
+
+    def put(self, records: RecordBatch) -> None:
+        """Hand a batch to every task."""
+        shared = SharedBatch(records)
+        for task in self.tasks:
+            task.put(shared)
+        self.news.clear()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the tasks run until a condition holds; a lane that crashed fails the test."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                for task in self.tasks:
+                    if (error := task.crash()) is not None:
+                        raise error
+                await asyncio.sleep(0)
+
+    async def idle(self) -> None:
+        """Let the tasks do all that they were given."""
+        await self.until(lambda: self.partition.idle)
+
+    async def done(self, records: RecordBatch) -> StagedPartition:
+        """Hand out a batch, let the tasks do it, and take what came of it."""
+        self.put(records)
+        await self.idle()
+        return self.take()
+
+    def take(self) -> StagedPartition:
+        """Take what a commit would; it succeeds at once."""
+        staged = self.partition.stage(0)
+        assert staged is not None
+        self.partition.store.write(self.partition.committed(staged, dict.fromkeys(staged.changelogs, 1)))
+        self.partition.stored(1 << 20)
+        return staged
+
+
+def position(staged: StagedPartition) -> Position:
+    """Return the position that a commit would save."""
+    return staged.positions[SOURCE]
+
+
+def sums(staged: StagedPartition) -> dict[bytes, bytes | None]:
+    """Return what a commit would write to the changelog of `sums`."""
+    changelog = staged.changelogs.get("sums")
+    return dict(zip(changelog.keys, changelog.values, strict=True)) if changelog is not None else {}
+
+
+def sent(staged: StagedPartition, topic: str = "out") -> list[bytes | None]:
+    """Return the values that a commit would send to a topic, in order."""
+    return [message.value for message in staged.sends if message.topic == topic]
+
+
+def letters(staged: StagedPartition) -> list[tuple[int, str, str]]:
+    """Return offset, agent and kind of the dead letters that a commit would send, in order."""
+    found: list[tuple[int, str, str]] = []
+    for message in staged.sends:
+        if message.topic == LETTERS:
+            why = {name: content.decode() for name, content in message.headers}
+            found.append((int(why["pelton-dlq-offset"]), why["pelton-dlq-agent"], why["pelton-dlq-kind"]))
+    return found
+
+
+@asynccontextmanager
+async def running(*agents: AgentSpec, starts: Mapping[str, int] | None = None, retries: int = 0) -> AsyncIterator[Rig]:
+    """Run agents over partition 0; they are stopped at the end."""
+    rig = Rig(*agents, starts=starts, retries=retries)
+    for task in rig.tasks:
+        task.start()
+    try:
+        yield rig
+    finally:
+        for task in rig.tasks:
+            await task.cancel()
