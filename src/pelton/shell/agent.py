@@ -267,8 +267,7 @@ def _deliver(sink: Sink, lane: Lane, value: Any) -> Awaitable[Any] | None:
         lane.send(target.outgoing(lane.key, value))
         return None
     if isinstance(target, Channel):
-        channel: Channel[Any] = target
-        return channel.send(key=lane.key, value=value)
+        return target.send(key=lane.key, value=value)  # pyright: ignore[reportUnknownMemberType]
     answer = target(value)
     return answer if inspect.isawaitable(answer) else None
 

@@ -379,7 +379,6 @@ def _time_getter(field: Any) -> TimeOf:
     by_attribute, by_key = operator.attrgetter(name), operator.itemgetter(name)
 
     def time_of(value: Any) -> Any:
-        is_mapping = isinstance(value, dict)
-        return by_key(value) if is_mapping else by_attribute(value)
+        return (by_key if isinstance(value, dict) else by_attribute)(value)  # pyright: ignore[reportUnknownArgumentType]
 
     return time_of if isinstance(field, str) else by_attribute

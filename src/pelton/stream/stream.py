@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from inspect import isawaitable
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import polars as pl
@@ -377,9 +378,10 @@ async def _next(feed: Feed, lane: Lane) -> Chunk | None:
 
 
 def _field_getter(field: str) -> Callable[[Any], Any]:
+    by_attribute, by_key = attrgetter(field), itemgetter(field)
+
     def get(value: Any) -> Any:
-        is_mapping = isinstance(value, dict)
-        return value[field] if is_mapping else getattr(value, field)
+        return (by_key if isinstance(value, dict) else by_attribute)(value)  # pyright: ignore[reportUnknownArgumentType]
 
     return get
 
