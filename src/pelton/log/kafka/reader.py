@@ -65,12 +65,15 @@ class PartitionReader:
         while True:
             if self._ahead is None:
                 self._ahead = asyncio.create_task(self._fetch(self._position, bytes_max))
+            ahead = self._ahead
             remaining = deadline - self._cluster.clock.monotonic()
-            await asyncio.wait({self._ahead}, timeout=max(0.0, remaining))
-            if not self._ahead.done():
+            await asyncio.wait({ahead}, timeout=max(0.0, remaining))
+            if not ahead.done():
                 return None
-            task, self._ahead = self._ahead, None
-            unpacker = task.result()
+            self._ahead = None
+            if ahead.cancelled():
+                continue  # `close` came between: ask anew, which fails if it is the log that was closed
+            unpacker = ahead.result()
             if not unpacker.exhausted:
                 return unpacker
             if remaining <= 0:
