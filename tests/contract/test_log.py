@@ -378,8 +378,10 @@ async def test_a_closed_log_says_so(scene: Scene) -> None:
 async def test_closing_while_work_is_under_way(scene: Scene) -> None:
     topic = await scene.topic()
     log = await scene.connect()
+    await log.append([batch_of(topic, [b"first"])])
+    await log.read(TopicPartition(topic, 0), 0, bytes_max=MIB, timeout_s=5)
     work = [asyncio.create_task(log.append([batch_of(topic, numbered(100))])) for _ in range(5)]
-    work.append(asyncio.create_task(log.read(TopicPartition(topic, 0), 0, bytes_max=MIB, timeout_s=60)))
+    work.append(asyncio.create_task(log.read(TopicPartition(topic, 0), 1, bytes_max=MIB, timeout_s=60)))
     await asyncio.sleep(0)
     await log.close()
     results = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), 30)
