@@ -160,11 +160,10 @@ class ReplicatedTables:
     def committed(self, ends: Mapping[TopicPartition, int]) -> None:
         """Say that what `stage` took is durable. ends: the offset behind each batch of the commit."""
         topics = {spec.changelog.name for spec in self._tables}
-        self._unread |= {
-            source: end for source, end in ends.items() if source.topic in topics and self._followed[source] < end
-        }
+        own = {source: end for source, end in ends.items() if source.topic in topics}
+        self._unread |= {source: end for source, end in own.items() if self._followed[source] < end}
         self._committing = False
-        self._forget(self._config.table_cache_bytes_max)
+        self._forget(0 if own else self._config.table_cache_bytes_max)
 
     async def stop(self) -> None:
         """Stop following, and let go of the store."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,7 +246,8 @@ class Runtime:
 
     async def _declare(self) -> None:
         """Create or check all topics, and check that what belongs together has the same number of partitions."""
-        dead_letters = TopicSpec(self._task_options.dead_letters, config=_LETTERS_CONFIG)
+        # Letters have the timestamps of their records: by any retention, those of old records would be gone at once.
+        dead_letters = TopicSpec(self._task_options.dead_letters, retention_ms=-1, config=_LETTERS_CONFIG)
         topics = {**self.program.outputs, **self.program.sources(), dead_letters.name: dead_letters}
         existing = await self._log.partitions(topics)
         default = self.options.partitions
@@ -417,26 +418,36 @@ class Runtime:
             replicated = self.replicated.stage(now_ms) if self.replicated is not None else []
             if not staged and not replicated:
                 return True
-            writes = [batch for one in staged for batch in one.changelogs.values()] + replicated
-            sends = [(one.partition.number, one.sends) for one in staged]
-            positions: dict[TopicPartition, Position] = {}
-            for one in staged:
-                positions |= one.positions
             try:
-                unknown = {message.topic for _, messages in sends for message in messages} - set(self.counts)
-                if unknown:
-                    await self._learn(unknown)
-                writes += route(sends, self.counts)
-                bases = await self.group.commit(writes, positions)
+                await self._commit(staged, replicated)
             except (FencedError, UnavailableError) as error:
                 self._commit_failures += 1
                 await self._abandon(error)
                 return False
-            await self._store(staged, ends := _ends(writes, bases))
-            if self.replicated is not None:
-                self.replicated.committed(ends)
+            except BaseException:
+                # What was staged is gone with this error. The worker ends of it, and the commit that it tries on its
+                # way out must not pass over those events (invariants I1, I7).
+                for partition in self._running():
+                    partition.state = "closed"
+                raise
             self._commits += 1
             return True
+
+    async def _commit(self, staged: Sequence[StagedPartition], replicated: Sequence[OutgoingBatch]) -> None:
+        """Commit what was staged to the log, then to the stores."""
+        writes = [batch for one in staged for batch in one.changelogs.values()] + [*replicated]
+        sends = [(one.partition.number, one.sends) for one in staged]
+        positions: dict[TopicPartition, Position] = {}
+        for one in staged:
+            positions |= one.positions
+        unknown = {message.topic for _, messages in sends for message in messages} - set(self.counts)
+        if unknown:
+            await self._learn(unknown)
+        writes += route(sends, self.counts)
+        ends = _ends(writes, await self.group.commit(writes, positions))
+        await self._store(staged, ends)
+        if self.replicated is not None:
+            self.replicated.committed(ends)
 
     async def _store(self, staged: Iterable[StagedPartition], ends: Mapping[TopicPartition, int]) -> None:
         """Write what is durable in the log to the local stores."""
@@ -549,12 +560,16 @@ class Runtime:
             await in_thread(store.close)
         await in_thread(self._stores.discard, self.options.directory, number)
 
+    def _open_store(self, number: int, tables: list[str]) -> Store:
+        """Open a store and note it, in one step: where its partition leaves meanwhile, it must be found and closed."""
+        store = self._open_stores[number] = self._stores.open(self.options.directory, number, tables)
+        return store
+
     async def _try_start(self, number: int) -> None:
         tables = {name: spec for name, spec in self._local_tables.items() if number < self.counts[spec.changelog.name]}
         store = self._open_stores.get(number)
         if store is None:
-            store = await in_thread(self._stores.open, self.options.directory, number, list(tables))
-            self._open_stores[number] = store
+            store = await in_thread(self._open_store, number, list(tables))
         partition = self.partitions[number] = Partition(number, store, tables)
 
         def progress(done: int, total: int) -> None:

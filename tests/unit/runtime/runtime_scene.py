@@ -1,0 +1,237 @@
+"""Workers in this process, on a real embedded log and stores in memory, with a log that fails when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.codec import codec_for
+from pelton.config import EngineConfig
+from pelton.log.contract import Group, GroupOptions, Position, RebalanceListener, TopicSpec
+from pelton.log.partitioner import partition_for
+from pelton.log.sqlite import SqliteLog
+from pelton.runtime.runtime import Program, Runtime, RuntimeOptions
+from pelton.runtime.spec import AgentSpec, SourceSpec, TableSpec
+from pelton.state.contract import Store
+from pelton.state.memory import MemoryStores
+from pelton.stream.lane import Lane
+from pelton.stream.stream import Feed, Stream
+from tests.unit.runtime.task_rig import send
+
+TOPIC, OUT, PARTITIONS = "numbers", "out", 2
+PATIENCE_S = 20.0
+DIRECTORY = Path("/stores")
+SUMS = TableSpec("sums", TopicSpec("sums-changelog", cleanup_policy="compact"))
+WORLD = TableSpec("world", TopicSpec("world-changelog", 2, cleanup_policy="compact"), replicated=True)
+
+Commit = Callable[[], Awaitable[Sequence[int]]]
+
+
+def agent(function: Callable[[Stream[Any]], Any], name: str = "agent", *, concurrency: int = 1) -> AgentSpec:
+    """Describe an agent over TOPIC that uses `sums`; what it yields goes to OUT."""
+
+    def run(feed: Feed, lane: Lane) -> AsyncGenerator[Any, None] | Awaitable[Any]:
+        result: AsyncGenerator[Any, None] | Awaitable[Any] = function(Stream(feed, lane, None))  # type: ignore[arg-type]
+        return result
+
+    def emit(lane: Lane, value: Any) -> None:
+        send(value, OUT)
+
+    source = SourceSpec(TopicSpec(TOPIC, PARTITIONS), codec_for(str, role="key"), codec_for(int))
+    return AgentSpec(name, {TOPIC: source}, run, emit, concurrency, frozenset({"sums"}))
+
+
+@dataclass
+class Troubles:
+    """What goes wrong with commits: each is handed the real commit, and is used up. They are taken from the left."""
+
+    commits: list[Callable[[Commit], Awaitable[Sequence[int]]]] = field(default_factory=list[Any])
+    attempts: int = 0
+
+
+class TroubledGroup:
+    """A group whose commits meet the troubles; everything else is the real one's."""
+
+    def __init__(self, group: Group, troubles: Troubles) -> None:
+        self._group = group
+        self._troubles = troubles
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._group, name)
+
+    async def commit(
+        self, writes: Sequence[OutgoingBatch], positions: Mapping[TopicPartition, Position]
+    ) -> Sequence[int]:
+        self._troubles.attempts += 1
+
+        async def really() -> Sequence[int]:
+            return await self._group.commit(writes, positions)
+
+        if self._troubles.commits:
+            return await self._troubles.commits.pop(0)(really)
+        return await really()
+
+
+class TroubledLog(SqliteLog):
+    """The embedded log, whose groups have troubles with their commits."""
+
+    def __init__(self, address: str, troubles: Troubles) -> None:
+        super().__init__(address)
+        self._troubles = troubles
+
+    async def join(self, options: GroupOptions, listener: RebalanceListener) -> Any:
+        return TroubledGroup(await super().join(options, listener), self._troubles)
+
+
+class Scene:
+    """One application on one log; a worker is a `Runtime` with its own connection."""
+
+    def __init__(self, directory: Path) -> None:
+        self.address = f"sqlite://{directory / 'log.db'}?synchronous=off"
+        self.log = SqliteLog(self.address)
+        self.stores = MemoryStores()
+        self.troubles = Troubles()
+        self.config = EngineConfig(commit_interval_ms=20, agent_retry_backoff_ms=1, agent_retries_max=0)
+        self.offset = 0
+        self._workers: list[tuple[Runtime, SqliteLog]] = []
+
+    async def worker(
+        self,
+        *agents: AgentSpec,
+        tables: Iterable[TableSpec] = (SUMS,),
+        stores: MemoryStores | None = None,
+        **config: int,
+    ) -> Runtime:
+        """Start a worker and wait until it runs."""
+        log = TroubledLog(self.address, self.troubles)
+        await log.open()
+        program = Program(
+            {spec.name: spec for spec in agents},
+            {spec.name: spec for spec in tables},
+            {OUT: TopicSpec(OUT, PARTITIONS)},
+        )
+        options = RuntimeOptions(
+            "app",
+            DIRECTORY,
+            replace(self.config, **config),
+            partitions=PARTITIONS,
+            session_timeout_ms=1_500,
+            heartbeat_interval_ms=200,
+        )
+        runtime = Runtime(program, log, stores or self.stores, options)
+        self._workers.append((runtime, log))
+        await runtime.start()
+        await self.until(runtime.ready.is_set)
+        return runtime
+
+    async def stop(self, runtime: Runtime) -> None:
+        """Stop a worker and close its connection."""
+        (log,) = [log for one, log in self._workers if one is runtime]
+        self._workers = [(one, log) for one, log in self._workers if one is not runtime]
+        await runtime.stop()
+        await log.close()
+
+    async def expel(self) -> None:
+        """Make the group forget every member, as if all had been silent for too long."""
+
+        def forget(db: Any) -> None:
+            db.execute("delete from owners")
+            db.execute("delete from members")
+            db.execute("update groups set generation = generation + 1")
+
+        await self.log.write(forget)
+
+    async def append(self, *values: int | bytes, key: bytes | None = None) -> None:
+        """Append numbers, or bytes as they are, each under its own key, or all under one."""
+        batches = {number: OutgoingBatch(TOPIC, number) for number in range(PARTITIONS)}
+        for value in values:
+            own = key if key is not None else b"key-%d" % (self.offset % 7)
+            self.offset += 1
+            data = value if isinstance(value, bytes) else b"%d" % value
+            batches[partition_for(own, PARTITIONS)].append(own, data, 1_000)
+        await self.log.append([batch for batch in batches.values() if len(batch)])
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds; a worker whose engine has ended fails the test."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                for runtime, _ in self._workers:
+                    for loop in runtime._loops:
+                        if loop.done() and not loop.cancelled():
+                            loop.result()
+                await asyncio.sleep(0.002)
+
+    async def positions(self) -> dict[int, Position]:
+        """Return the committed position of each partition number."""
+        found = await self.log.group_positions("app", [TopicPartition(TOPIC, number) for number in range(PARTITIONS)])
+        return {source.partition: position for source, position in found.items()}
+
+    async def until_done(self) -> None:
+        """Wait until every agent has committed everything."""
+        sources = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+        ends = {source.partition: Position(span.end) for source, span in (await self.log.offsets(sources)).items()}
+        async with asyncio.timeout(PATIENCE_S):
+            while {n: p for n, p in ends.items() if p.offset} != {
+                n: p for n, p in (await self.positions()).items() if p.offset
+            }:
+                await self.until(lambda: True)
+                await asyncio.sleep(0.002)
+
+    async def records(self, topic: str) -> list[tuple[bytes | None, bytes | None]]:
+        """Return key and value of all committed records of a topic, partition after partition."""
+        found: list[tuple[bytes | None, bytes | None]] = []
+        for number in range((await self.log.partitions([topic])).get(topic, 0)):
+            source = TopicPartition(topic, number)
+            offset, end = (await self.log.offsets([source]))[source]
+            while offset < end:
+                batch: RecordBatch = await self.log.read(source, offset, bytes_max=1 << 20, timeout_s=1.0)
+                found += zip(batch.keys, batch.values, strict=True)
+                offset = batch.next_offset
+        return found
+
+    async def values(self, topic: str = OUT) -> list[int]:
+        """Return the numbers in a topic, sorted."""
+        return sorted(int(value or 0) for _, value in await self.records(topic))
+
+    async def table(self, name: str = "sums") -> dict[bytes, bytes]:
+        """Return what a table's changelog amounts to."""
+        folded: dict[bytes, bytes] = {}
+        for key, value in await self.records(f"{name}-changelog"):
+            if value is None:
+                folded.pop(key or b"", None)
+            else:
+                folded[key or b""] = value
+        return folded
+
+    def stored(self, name: str = "sums", stores: MemoryStores | None = None) -> dict[bytes, bytes]:
+        """Return what the stores of all partition numbers hold; no worker may run."""
+        found: dict[bytes, bytes] = {}
+        for number in range(PARTITIONS):
+            store: Store = (stores or self.stores).open(DIRECTORY, number, [name])
+            found |= dict(store.scan(name))
+            store.close()
+        return found
+
+    async def close(self) -> None:
+        """Stop what still runs."""
+        self.troubles.commits.clear()
+        for runtime, _ in list(self._workers):
+            await self.stop(runtime)
+        await self.log.close()
+
+
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[Scene]:
+    """Give a scene with its topic."""
+    scene = Scene(directory)
+    await scene.log.open()
+    await scene.log.declare([TopicSpec(TOPIC, PARTITIONS)])
+    try:
+        yield scene
+    finally:
+        await scene.close()
