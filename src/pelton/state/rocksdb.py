@@ -14,7 +14,7 @@ import time
 import weakref
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import cast
@@ -57,6 +57,8 @@ STALL_TIMEOUT_S = 30.0
 
 _STORE_NAME = re.compile(r"(\d+)(?:\.\d+)?")
 _BY_KEY = itemgetter(0)
+#: How long the first copy is waited for when another process holds it, in seconds.
+_HANDOVER_S = 2.0
 _LOCKED = ("lock hold by current process", "While lock file")
 
 
@@ -318,7 +320,9 @@ class RocksStores:
         Raises: StateCorruptedError, after which `discard` and another `open` give an empty store; UnavailableError.
         """
         tables = list(tables)
-        for copy in count():
+        deadline = time.monotonic() + _HANDOVER_S
+        copy = 0
+        while True:
             path = directory / (f"{partition}.{copy}" if copy else f"{partition}")
             try:
                 return RocksStore(path, tables, _options(self._cache, self._buffers))
@@ -327,7 +331,11 @@ class RocksStores:
             except Exception as error:
                 if not any(text in str(error) for text in _LOCKED):
                     raise explain(error, path, opening=True) from error
-        raise InternalError("unreachable")
+            # Whoever had the first copy is most likely closing it, after a rebalance: waiting costs less than a restore.
+            if copy == 0 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            else:
+                copy += 1
 
     def discard(self, directory: Path, partition: int) -> None:
         """Delete every copy of a partition number's store that no process holds."""

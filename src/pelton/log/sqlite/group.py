@@ -143,6 +143,10 @@ class SqliteGroup:
         leaving = standing.owned - standing.target
         if leaving:
             await self._let_go({partition for partition in self._assignment if partition.partition in leaving})
+            # The engine hears what it is left with before the numbers are free: it closes the stores of those that go,
+            # and whoever takes them finds them unlocked.
+            self._told = False
+            await self._listener.assigned(self._assignment, standing.standbys)
             await self._log.write(lambda db: me(db).release(leaving))
         if standing.free:
             await self._log.write(lambda db: me(db).take(standing.free))

@@ -134,6 +134,11 @@ class Membership:
     def rebalance(self) -> None:
         """Compute who should own what, and begin a new generation."""
         db = self._db
+        db.execute(
+            "DELETE FROM owners WHERE group_id = ?"
+            " AND member_id NOT IN (SELECT member_id FROM members WHERE group_id = ?)",
+            (self.group_id, self.group_id),
+        )
         rows = db.execute(
             "SELECT member_id, topics, held, standby_replicas FROM members WHERE group_id = ?", (self.group_id,)
         ).fetchall()
@@ -178,8 +183,9 @@ class Membership:
         return Standing(True, row[2], target, owned, target - frozenset(owners), frozenset[int](json.loads(row[1])))
 
     def take(self, numbers: Iterable[int]) -> None:
-        """Own these numbers, which nobody owns."""
-        rows = [(self.group_id, number, self.member_id) for number in numbers]
+        """Own these of the target's numbers that nobody owns; none when this member was expelled meanwhile."""
+        free = self.standing().free
+        rows = [(self.group_id, number, self.member_id) for number in numbers if number in free]
         self._db.executemany("INSERT OR IGNORE INTO owners VALUES (?, ?, ?)", rows)
 
     def release(self, numbers: Iterable[int]) -> None:
