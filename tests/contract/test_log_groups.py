@@ -48,6 +48,8 @@ async def test_partitions_move_when_members_come_and_go(scene: Scene) -> None:
     await together([first, second], lambda: len(first.numbers) == len(second.numbers) == 2)
     assert first.numbers | second.numbers == {0, 1, 2, 3}
     assert first.group.generation > generation
+    # The one that only gave partitions up has heard what it is left with.
+    await first.until(lambda: {one.partition for one in first.called("assigned")[-1][1]} == first.numbers)
     # Each knows the other as it is.
     picture = {info.address: set(info.tasks) for info in first.group.members()}
     assert picture == {"a:1": first.numbers, "b:2": second.numbers}

@@ -331,7 +331,7 @@ class RocksStores:
             except Exception as error:
                 if not any(text in str(error) for text in _LOCKED):
                     raise explain(error, path, opening=True) from error
-            # Whoever had the first copy is most likely closing it, after a rebalance: waiting costs less than a restore.
+            # Whoever has the first copy is most likely closing it, after a rebalance: that takes less than a restore.
             if copy == 0 and time.monotonic() < deadline:
                 time.sleep(0.02)
             else:
