@@ -21,7 +21,7 @@ endif
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command 'make lock' pyproject.toml
 
-SERVERLESS_TESTS := --ignore=tests/integration --ignore=tests/browser
+SERVERLESS_TESTS := --ignore=tests/integration --ignore=tests/browser --ignore=tests/kill
 
 ##@ Use
 
@@ -59,6 +59,10 @@ test: .venv/.dev ## Run the tests that need no server
 .PHONY: integration
 integration: .venv/.dev ## Run the tests and the log contract against a real Kafka; KAFKA_BOOTSTRAP=host:port takes one that runs
 	$(BIN)/python -m pytest tests/integration tests/contract/test_log*.py --kafka $(ARGS)
+
+.PHONY: kill
+kill: .venv/.dev ## Kill workers at random moments, on both logs, and compare with an oracle (minutes)
+	$(BIN)/python -m pytest tests/kill --kafka $(ARGS)
 
 .PHONY: bench
 bench: .venv/.dev ## Measure pelton against stock Faust; results in bench/results
