@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -251,8 +251,10 @@ async def folded_state(scene: Scene) -> list[dict[str, dict[bytes, bytes]]]:
 
 
 @asynccontextmanager
-async def opened(broker: str, directory: Path, *, seed: int) -> AsyncIterator[Scene]:
-    """Give a scene with its topic of payments; what still runs at the end is killed."""
+async def opened(
+    broker: str, directory: Path, *, seed: int, config: Mapping[str, str] | None = None
+) -> AsyncIterator[Scene]:
+    """Give a scene with its topic of payments; what still runs at the end is killed. config: of that topic."""
     log: Log = (
         SqliteLog(broker, clock=SystemClock())
         if broker.startswith("sqlite")
@@ -261,7 +263,7 @@ async def opened(broker: str, directory: Path, *, seed: int) -> AsyncIterator[Sc
     await log.open()
     scene = Scene(broker, log, directory, seed)
     # The payments' timestamps are old, and retention goes by them.
-    await log.declare([TopicSpec(scene.source(0).topic, PARTITIONS, retention_ms=-1)])
+    await log.declare([TopicSpec(scene.source(0).topic, PARTITIONS, retention_ms=-1, config=config or {})])
     try:
         yield scene
     finally:

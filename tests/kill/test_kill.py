@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from app.oracle import replay
+from pelton.batch import OutgoingBatch
+from pelton.clock import SystemClock
+from pelton.log.sqlite import SqliteLog
+from tests.app.bank_process import Bank, as_transactions, read_topic
 from tests.kill.kill_process import Scene, check_results, folded_state, opened
 
 pytestmark = pytest.mark.timeout(600)
@@ -69,3 +76,46 @@ async def test_lost_state_is_restored_from_the_changelog(broker: str, tmp_path: 
         assert scene.end(worker) == 0
         await check_results(scene)
         assert scene.state() == await folded_state(scene)
+
+
+async def test_the_bank_survives_kills(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    chance = random.Random(SEED)
+    log = SqliteLog(bank.broker, clock=SystemClock())
+    await log.open()
+    try:
+        for _ in range(5):
+            bank.command("simulate", "--rate", "0", "--accounts", "100", "--seed", "7", "--count", "4000")
+            bank.start()
+            await bank.until(lambda overview: overview["committed_records"] > 0)
+            await asyncio.sleep(chance.uniform(0, 0.3))  # the moment, not a wait
+            bank.stop(signal.SIGKILL)
+        bank.start()
+        await bank.until(lambda overview: overview["partitions"] == 4 and not any(overview["lag"].values()))
+        assert bank.stop() == 0
+        payments = as_transactions(await read_topic(log, "transactions"))
+        alerts = [value for partition in await read_topic(log, "alerts") for value in partition]
+    finally:
+        if bank.worker is not None:
+            bank.stop(signal.SIGKILL)
+        await log.close()
+    assert sum(map(len, payments)) == 20_000
+    expected = replay(payments).alerts
+    assert len(expected) > 20
+    assert alerts == [msgspec.json.encode(alert) for alert in expected]
+
+
+async def test_a_record_of_five_mebibytes_stops_nothing(broker: str, tmp_path: Path) -> None:
+    large = {"max.message.bytes": str(16 * 1024 * 1024)}
+    async with opened(broker, tmp_path, seed=SEED + 2, config=large) as scene:
+        await scene.append(1_000)
+        batch = OutgoingBatch(*scene.source(0))
+        batch.append(b"large", b"{" * 5 * 1024 * 1024, 0, (("trace", b"7"),))
+        await scene.log.append([batch])
+        await scene.append(1_000)
+        worker = scene.start()
+        await scene.until_done()
+        assert scene.end(worker) == 0
+        await check_results(scene)
+        (letter,) = [one for part in await scene.read(f"{scene.run}-dlq") for one in part if one.key == b"large"]
+        assert (letter.value, letter.headers["trace"]) == (b"{" * 5 * 1024 * 1024, b"7")

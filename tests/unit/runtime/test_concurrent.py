@@ -43,7 +43,7 @@ async def test_events_overlap_and_their_effects_come_in_log_order():
         async for number in stream:
             under_way += 1
             most = max(most, under_way)
-            for _ in range(number * 7 % 5):
+            for _ in range(number * 7 % 11):
                 await asyncio.sleep(0)
             under_way -= 1
             yield number
@@ -59,7 +59,7 @@ async def test_the_events_of_a_key_stay_in_order():
 
     async def slow(stream: Any) -> None:
         async for key, number in stream.items():
-            for _ in range(number * 7 % 5):
+            for _ in range(number * 7 % 11):
                 await asyncio.sleep(0)
             seen.setdefault(key, []).append(number)
 
