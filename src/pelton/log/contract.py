@@ -23,6 +23,7 @@ __all__ = [
     "OffsetRange",
     "Position",
     "RebalanceListener",
+    "RecordRules",
     "TopicSpec",
 ]
 
@@ -47,6 +48,19 @@ class TopicSpec:
     cleanup_policy: CleanupPolicy = "delete"
     retention_ms: int | None = None
     config: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRules:
+    """What a topic asks of its records, besides a size.
+
+    keyed: whether each must have a key (it is compacted).
+    before_ms, after_ms: how far behind and ahead of the log's clock a timestamp may be; None where any may.
+    """
+
+    keyed: bool = False
+    before_ms: int | None = None
+    after_ms: int | None = None
 
 
 class OffsetRange(NamedTuple):
@@ -150,6 +164,13 @@ class Group(Protocol):
         """Return all members, as of the last rebalance."""
         ...
 
+    def confirmed_at_s(self) -> float:
+        """Return the last moment, by `Clock.monotonic`, at which the group is known to have had this member.
+
+        Its partitions are nobody else's for the session timeout from then on.
+        """
+        ...
+
     async def fetch(self, *, bytes_max: int, timeout_s: float) -> Sequence[RecordBatch]:
         """Return what there is to read now, at most about bytes_max, waiting up to timeout_s for the first.
 
@@ -191,9 +212,11 @@ class Group(Protocol):
         """Make the records and the positions durable and visible, together.
 
         With exactly_once all become visible or none (one transaction, fenced by the group's generation).
-        With at_least_once the records are durable before the positions are.
+        With at_least_once all batches of a rank are durable before any of a higher one is written, whatever their
+        place in writes, and all of them before the positions are; when it fails, lower ranks may have been written.
         Returns: the offset of each batch's first record, in the order of writes.
-        Raises: FencedError when this member no longer owns the partitions; UnavailableError when
+        Raises: FencedError when this member no longer owns the partitions; RecordRefusedError when a topic does not
+            take a record; UnavailableError when
             the outcome is known to be "nothing was written", or is unknown: the engine must then abandon its
             staged work and begin again from the committed positions.
         """
@@ -236,6 +259,17 @@ class Log(Protocol):
         """Return topic -> number of partitions; topics that do not exist are missing."""
         ...
 
+    async def record_bytes_max(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return topic -> how large a record of it may be (see `pelton.batch.record_bytes`), before any compression.
+
+        Topics that do not exist, or whose settings may not be read, are missing.
+        """
+        ...
+
+    async def record_rules(self, topics: Iterable[str]) -> Mapping[str, RecordRules]:
+        """Return topic -> what else it asks of its records; topics without an answer, as above, are missing."""
+        ...
+
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics, without the log's own internal ones."""
         ...
@@ -244,11 +278,18 @@ class Log(Protocol):
         """Delete these topics and their records; names that do not exist are ignored."""
         ...
 
+    async def trim(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Delete the records of partitions before an offset each: all of them, or those that the log can let go now.
+
+        What is at the offset, or behind it, stays. Raises: UnavailableError, ConfigurationError (it is not allowed).
+        """
+        ...
+
     async def append(self, batches: Sequence[OutgoingBatch]) -> Sequence[int]:
         """Append outside of any transaction; durable (and visible) when this returns; not doubled by retries.
 
         Returns: the offset of each batch's first record, in order.
-        Raises: UnavailableError; ConfigurationError for a record larger than the log takes.
+        Raises: UnavailableError; RecordRefusedError for a record that its topic does not take.
         """
         ...
 
@@ -260,8 +301,15 @@ class Log(Protocol):
         """
         ...
 
-    async def offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, OffsetRange]:
-        """Return the range of offsets each partition holds (committed records only)."""
+    async def offsets(
+        self, partitions: Iterable[TopicPartition], *, decided: bool = False
+    ) -> Mapping[TopicPartition, OffsetRange]:
+        """Return the range of offsets each partition holds (committed records only).
+
+        decided: whether every transaction over them must be decided, and what it committed be there. Without it, one
+            that nobody ends is passed over after a while: what it holds comes behind the end.
+        Raises: UnavailableError; with decided also when a transaction stays undecided.
+        """
         ...
 
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
@@ -272,6 +320,10 @@ class Log(Protocol):
         self, group_id: str, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, Position]:
         """Return a group's committed positions without joining it; partitions that have none are missing."""
+        ...
+
+    async def group_members(self, group_id: str) -> Sequence[MemberInfo]:
+        """Return a group's members without joining it; none while it rebalances, or has none."""
         ...
 
     async def join(self, options: GroupOptions, listener: RebalanceListener) -> Group:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
-from pelton.batch import TopicPartition
+from pelton.batch import RecordBatch, TopicPartition
 from pelton.runtime.task import Task
 from pelton.stream.lane import Chunk, Lane, Send
 from pelton.stream.stream import StreamEnded
@@ -49,7 +49,8 @@ class ConcurrentTask(Task):
         self._waiting: set[int] = set()
         self._mail_came: list[asyncio.Event] = []
         self._round_start: dict[TopicPartition, int] = {}
-        self._ended = 0
+        self._ended = self._round_answers = 0
+        self._round_began_s: float | None = None
         super().__init__(*args, **options)
 
     def _make_lanes(self) -> list[Lane]:
@@ -92,25 +93,33 @@ class ConcurrentTask(Task):
     async def next_chunk(self, lane: Lane, *, limit: int | None = None, timeout_s: float | None = None) -> Chunk | None:
         """Return the next rows dealt to a lane; what it had before is complete, unless it holds it."""
         self._finish(lane)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # `_rounds` takes the turn
         mail, came = self._mail[lane.index], self._mail_came[lane.index]
+        deadline_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
         while not self._stopping:
-            if mail:
+            if mail and not self.paused:
                 lane.chunk, lane.cursor = self._deal_out(mail, limit), 0
+                lane.dirty = bool(lane.ticket)  # an event that began anew has an end, whatever it does this time
                 self._handed += len(lane.chunk.rows)
+                if self._trace is not None:
+                    self._trace.begin(lane, lane.chunk)
                 return lane.chunk
             came.clear()
             self._waiting.add(lane.index)
             if len(self._waiting) == len(self.lanes):
                 self._arrived.set()
             try:
-                async with asyncio.timeout(timeout_s):
+                async with asyncio.timeout_at(None if self.paused else deadline_s):
                     await came.wait()
             except TimeoutError:
-                return None
+                if not self.paused:
+                    return None
             finally:
                 self._waiting.discard(lane.index)
         raise StreamEnded
+
+    def _piece(self, batch: RecordBatch, rows: Sequence[int]) -> int:
+        return len(rows)  # a round is dealt first, and cut at each lane
 
     def _deal_out(self, mail: deque[Chunk], limit: int | None) -> Chunk:
         self._pushed, mine = mail, self._pushed
@@ -131,18 +140,30 @@ class ConcurrentTask(Task):
             if len(self._waiting) == len(self.lanes) and not any(self._mail):
                 if self._round_done():
                     self._end_round()
-                if not self._begin_round():
-                    self.idle = True
-                    self.options.settled()
+                if await self._turn(self._rank) and not self._begin_round():
+                    self._rest()
+            elif self.paused and len(self._waiting) == len(self.lanes):
+                self._rest()
             await self._arrived.wait()
 
+    def _rest(self) -> None:
+        self.idle = True
+        self.options.settled()
+
+    def resume(self) -> None:
+        """Hand out what comes, and what the lanes have not done."""
+        super().resume()
+        for came in self._mail_came:
+            came.set()
+
     def _begin_round(self) -> bool:
-        chunk = self._slice(_ROUND_ROWS_PER_LANE * len(self.lanes))
+        chunk = None if self.paused else self._slice(_ROUND_ROWS_PER_LANE * len(self.lanes))
         if chunk is None:
             return False
         # Rows that were rejected just before are dead-lettered already: the round begins behind them. Where a lane
         # holds events of the round before, that one is not over, and its start stays.
         self._round_start.setdefault(chunk.batch.source, chunk.offset(0))
+        self._round_began_s = self._round_began_s or self.monotonic()
         for index, part in self._deal(chunk).items():
             self._mail[index].append(part)
             self._mail_came[index].set()
@@ -172,11 +193,17 @@ class ConcurrentTask(Task):
         self._mail[lane.index].extendleft(reversed(chunks))
         self._mail_came[lane.index].set()
 
+    def _answered(self, lane: Lane) -> None:
+        self._round_answers += lane.answers
+        lane.answers = 0
+
     def _end_round(self) -> None:
         """Every event of the round is complete: its effects join the partition's, in log order."""
         for name, stage in self._stages.items():
             if stage:
-                self.caches[name].merge(stage)
+                cache = self.caches[name]
+                cache.merge(stage)
+                cache.claims.end_round(stage)
                 stage.clear()
         sends = [item for outbox in self._outboxes for item in outbox.sends]
         if sends:
@@ -185,4 +212,8 @@ class ConcurrentTask(Task):
             for outbox in self._outboxes:
                 outbox.sends.clear()
         self._round_start.clear()
+        if self._round_began_s is not None:
+            self.options.measures.process_s[self.spec.name].observe(self.monotonic() - self._round_began_s)
+            self._round_began_s = None
+        self.answers, self._round_answers = self.answers + self._round_answers, 0
         self._ended = self._completed()

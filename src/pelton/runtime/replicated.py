@@ -60,6 +60,7 @@ class ReplicatedTables:
         self._counts = counts
         self._config = config
         self._clock = clock
+        self._cache_bytes_max = config.table_cache_bytes_max // len(tables)
         self._followers: list[asyncio.Task[None]] = []
         #: The offsets behind own writes that are durable and have not come round yet.
         self._unread: dict[TopicPartition, int] = {}
@@ -68,12 +69,21 @@ class ReplicatedTables:
         self.caches: dict[str, TableCache] = {}
         self.reset()
 
+    @property
+    def store(self) -> Store:
+        """What the changelogs have brought: committed values only."""
+        return self._store
+
     def reset(self) -> None:
         """Forget whatever was not committed."""
         self._committing = False
         self.caches = {
             spec.name: TableCache(
-                spec.name, self._store, window_size_ms=spec.window_size_ms, retention_ms=spec.retention_ms
+                spec.name,
+                self._store,
+                window_size_ms=spec.window_size_ms,
+                retention_ms=spec.retention_ms,
+                bytes_max=self._cache_bytes_max,
             )
             for spec in self._tables
         }
@@ -84,7 +94,7 @@ class ReplicatedTables:
             sources = [
                 TopicPartition(spec.changelog.name, number) for number in range(self._counts[spec.changelog.name])
             ]
-            spans = await self._log.offsets(sources)
+            spans = await self._log.offsets(sources, decided=True)
             positions = await self._starting_positions(spec, spans)
             for source in sources:
                 while positions[source] < spans[source].end:
@@ -148,7 +158,8 @@ class ReplicatedTables:
             topic = spec.changelog.name
             for key, value in self.caches[spec.name].take().items():
                 target = TopicPartition(topic, partition_for(key, self._counts[topic]))
-                batches.setdefault(target, OutgoingBatch(topic, target.partition)).append(key, value, now_ms)
+                batch = batches.setdefault(target, OutgoingBatch(topic, target.partition, rank=spec.rank))
+                batch.append(key, value, now_ms)
         self._committing = bool(batches)
         return list(batches.values())
 
@@ -157,13 +168,18 @@ class ReplicatedTables:
         """Whether there are writes of complete events that no commit has taken."""
         return any(cache.dirty for cache in self.caches.values())
 
+    @property
+    def staged_bytes(self) -> int:
+        """About the memory of those writes; looks at each of them."""
+        return sum(cache.dirty_bytes() for cache in self.caches.values())
+
     def committed(self, ends: Mapping[TopicPartition, int]) -> None:
         """Say that what `stage` took is durable. ends: the offset behind each batch of the commit."""
         topics = {spec.changelog.name for spec in self._tables}
         own = {source: end for source, end in ends.items() if source.topic in topics}
         self._unread |= {source: end for source, end in own.items() if self._followed[source] < end}
         self._committing = False
-        self._forget(0 if own else self._config.table_cache_bytes_max)
+        self._forget(0 if own else self._cache_bytes_max)
 
     async def stop(self) -> None:
         """Stop following, and let go of the store."""

@@ -13,123 +13,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
-from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.backoff import Backoff
+from pelton.batch import TopicPartition
 from pelton.clock import Clock, SystemClock
-from pelton.config import EngineConfig
-from pelton.errors import (
-    CopartitioningError,
-    FencedError,
-    OffsetOutOfRangeError,
-    StateCorruptedError,
-    UnavailableError,
-)
-from pelton.log.contract import (
-    Group,
-    GroupOptions,
-    Guarantee,
-    Log,
-    MemberInfo,
-    OffsetRange,
-    Position,
-    RebalanceListener,
-    TopicSpec,
-)
-from pelton.runtime.concurrent import ConcurrentTask
+from pelton.errors import FencedError, RecordRefusedError, StateCorruptedError, UnavailableError
+from pelton.log.contract import Group, GroupOptions, Log, MemberInfo, RebalanceListener
+from pelton.runtime.assignment import Assignment, Surroundings
+from pelton.runtime.committing import Committing
 from pelton.runtime.deadletter import dead_letter_topic
-from pelton.runtime.partition import (
-    Partition,
-    PartitionStatistics,
-    StagedPartition,
-    decode_agent_positions,
-    route,
-)
-from pelton.runtime.replicated import ReplicatedTables, position_table
-from pelton.runtime.restore import restore
-from pelton.runtime.source import SharedBatch
-from pelton.runtime.spec import AgentSpec, TableSpec
-from pelton.runtime.task import Task, TaskOptions, TaskStatistics
-from pelton.runtime.threads import in_thread
-from pelton.state.contract import Store, StoreFactory
+from pelton.runtime.fetching import Fetching
+from pelton.runtime.holdings import Holdings
+from pelton.runtime.leading import Leading
+from pelton.runtime.lost import RetentionTrap
+from pelton.runtime.measures import Measures
+from pelton.runtime.partition import Partition, PartitionStorage
+from pelton.runtime.pressure import Pressure
+from pelton.runtime.purging import Purge
+from pelton.runtime.replicated import ReplicatedTables
+from pelton.runtime.retry import until_available
+from pelton.runtime.spec import Program, RuntimeOptions
+from pelton.runtime.standby import Standbys, StandbyStores
+from pelton.runtime.statistics import RuntimeStatistics
+from pelton.runtime.stores import REPLICATED, LocalStores
+from pelton.runtime.task_options import TaskOptions
+from pelton.runtime.topics import Layout, Topics
+from pelton.runtime.tracing import Tracing
+from pelton.runtime.turns import Turns
+from pelton.runtime.vitals import Pulse
+from pelton.state.contract import StoreFactory
 
-__all__ = ["Program", "Runtime", "RuntimeOptions", "RuntimeStatistics"]
+__all__ = ["Runtime"]
 
 logger = logging.getLogger(__name__)
 
-#: How often the commit loop looks up when nothing wakes it, in seconds.
-_TICK_S = 0.05
-#: How long a fetch waits for its first record; a stop or a rebalance cuts it short.
-_FETCH_S = 0.5
-#: The first wait after the log was unavailable; doubled each time.
-_RETRY_S = 0.1
-_RETRY_MAX_S = 5.0
 #: How long a lane may take to come to the end of its event when its partition leaves.
 _REVOKE_S = 1.0
-#: The store number of the replicated tables; partitions begin at 0.
-_REPLICATED = -1
-#: A dead letter is its record and some headers more: whatever a topic takes, the letters' topic must.
-_LETTERS_CONFIG = {"max.message.bytes": str(128 * 1024 * 1024)}
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What to run: the agents, the tables, and the topics they send to.
-
-    outputs: topics that agents send to; created, or checked, at start-up.
-    """
-
-    agents: Mapping[str, AgentSpec]
-    tables: Mapping[str, TableSpec]
-    outputs: Mapping[str, TopicSpec]
-
-    def sources(self) -> dict[str, TopicSpec]:
-        """Return the topics that agents read."""
-        return {name: source.topic for agent in self.agents.values() for name, source in agent.sources.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeOptions:
-    """How to run it.
-
-    directory: where the stores are kept. address: host:port of this worker's web server, told to the group.
-    partitions: how many a topic gets that does not say and does not exist.
-    instance_id, returns: see `GroupOptions`.
-    """
-
-    app_id: str
-    directory: Path
-    config: EngineConfig
-    guarantee: Guarantee = "exactly_once"
-    partitions: int = 8
-    address: str = ""
-    instance_id: str | None = None
-    returns: bool = False
-    standby_replicas: int = 0
-    session_timeout_ms: int = 45_000
-    heartbeat_interval_ms: int = 3_000
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeStatistics:
-    """What the runtime has done since it started, and where it stands.
-
-    records_in: events whose handling is complete; committed_records: those that are committed too.
-    lag: for each partition, offsets between its position and its end, as last heard.
-    """
-
-    records_in: int
-    committed_records: int
-    commits: int
-    commit_failures: int
-    rebalances: int
-    dead_lettered: int
-    lag: Mapping[TopicPartition, int]
-    partitions: tuple[PartitionStatistics, ...]
-    tasks: tuple[TaskStatistics, ...]
 
 
 class Runtime:
@@ -143,61 +63,126 @@ class Runtime:
         options: RuntimeOptions,
         clock: Clock | None = None,
         on_assigned: Callable[[frozenset[int]], Awaitable[None]] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.program = program
         self.options = options
-        self.partitions: dict[int, Partition] = {}
-        self.counts: dict[str, int] = {}
         self.replicated: ReplicatedTables | None = None
-        self.ready = asyncio.Event()
         self._log = log
-        self._stores = stores
         self._clock = clock or SystemClock()
         self._on_assigned = on_assigned
         self._group: Group | None = None
-        self._open_stores: dict[int, Store] = {}
-        self._starting: dict[int, asyncio.Task[None]] = {}
-        self._paused: set[int] = set()
         self._wake = asyncio.Event()
-        self._commit_lock = asyncio.Lock()
-        self._last_commit = 0.0
-        self._events_gone = 0
-        self._dead_lettered_gone = 0
-        self._commits = 0
-        self._commit_failures = 0
         self._rebalances = 0
         self._stopping = False
         self._loops: list[asyncio.Task[None]] = []
         config = options.config
-        self._task_options = TaskOptions(
+        self.measures = Measures()
+        self._pressure = Pressure(config, self._staged_bytes)
+        dead_letters = dead_letter_topic(options.app_id)
+        self._topics = Topics(program, log, self._clock, Layout.of(options.app_id, options.partitions))
+        self._stores = LocalStores(stores, options.directory, options.app_id, self._topics, self._tell_held)
+        task_options = TaskOptions(
             clock=self._clock,
-            slice_s=config.slice_ms / 1000,
-            retries_max=config.agent_retries_max,
-            retry_backoff_s=config.agent_retry_backoff_ms / 1000,
-            dead_letters=dead_letter_topic(options.app_id),
+            backoff=Backoff(retries=config.agent_retries_max, first=config.agent_retry_backoff_ms / 1000),
+            dead_letters=dead_letters,
             settled=self._wake.set,
+            pressure=self._pressure,
+            turns=Turns(self._clock, config.slice_ms / 1000, program.priorities()),
+            acceptance=self._topics.acceptance,
+            changelogs={name: spec.changelog.name for name, spec in program.tables.items()},
+            owed=lambda sources: {source.topic for source in self._fetching.owed(sources)},
+            answering_since_s=lambda: self._fetching.answering_since_s,
+            measures=self.measures,
+            tracing=tracing,
         )
-        self._dead_lettering = _dead_lettering(program)
-        self._local_tables = {name: spec for name, spec in program.tables.items() if not spec.replicated}
+        self.purging = Purge(program, log, self._clock)
+        self._trap = RetentionTrap(config.on_lost_records)
+        self._assignment = Assignment(
+            Surroundings(
+                program,
+                self._topics,
+                self._stores,
+                log,
+                self._clock,
+                config,
+                task_options,
+                group=lambda: self.group,
+                global_caches=lambda: self.replicated.caches if self.replicated is not None else {},
+            )
+        )
+        self.partitions: Mapping[int, Partition] = self._assignment.partitions
+        self.ready = self._assignment.ready
+        # It may be a heartbeat's interval since the group has last heard of this worker.
+        lease_s = (options.session_timeout_ms - options.heartbeat_interval_ms) / 1000
+        self._committing = Committing(
+            lambda: self.group, self._assignment, self._topics, self._clock, config, self._pressure, self.purging,
+            replicated=lambda: self.replicated, measures=self.measures, tracing=tracing,
+        )  # fmt: skip
+        self.leading = Leading(self._assignment, lambda: self.group, self._committing.lock, self._clock, lease_s)
+        self._fetching = Fetching(
+            lambda: self.group,
+            self._assignment,
+            self._topics,
+            log,
+            self._clock,
+            self._pressure,
+            self._trap,
+            self.measures,
+        )
+        stores_of_standbys = StandbyStores(
+            self._stores.of, self._stores.discard, lambda number: self._topics.tables(number).values()
+        )
+        starting = self._assignment.starting
+        self._standbys = Standbys(log, stores_of_standbys, self._clock, busy=lambda: bool(starting))
+        self.holdings = Holdings(
+            self._assignment.partitions,
+            self._standbys,
+            lambda: self.replicated.store if self.replicated is not None else None,
+            lambda: self.group.confirmed_at_s() + options.session_timeout_ms / 1000,
+            self._clock,
+        )
+        #: Each returns the error that something beside the loops ended of: it ends the engine, too.
+        self.crashes: list[Callable[[], BaseException | None]] = [self._standbys.crash]
+
+    @property
+    def group(self) -> Group:
+        """This worker's membership; only after `start`."""
+        assert self._group is not None
+        return self._group
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of partitions of each topic; only after `start`."""
+        return self._topics.counts
 
     # -- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Declare the topics, join the group and begin.
+        """Declare the topics, join the group and begin; waits for as long as the log does not answer.
 
-        Raises: ConfigurationError (TopicMismatch, CopartitioningError), UnavailableError.
+        Raises: ConfigurationError (TopicMismatch, CopartitioningError).
         """
-        await self._declare()
-        await self._start_replicated()
+        await until_available(self._topics.declare, "declare the topics", self._clock)
+        await until_available(self._start_replicated, "restore the global tables", self._clock)
+        self._group = await until_available(self._join, "join the group", self._clock)
+        self._committing.pace.begin()
+        self._loops = [
+            asyncio.create_task(self._fetching.run(), name="pelton fetch"),
+            asyncio.create_task(self._commit_loop(), name="pelton commit"),
+            asyncio.create_task(self.purging.run(), name="pelton purge"),
+        ]
+
+    async def _join(self) -> Group:
         options = self.options
-        held = await in_thread(self._stores.held, options.directory)
+        held = await self._stores.kept()
         listener = RebalanceListener(revoked=self._revoked, assigned=self._assigned, lost=self._lost)
-        self._group = await self._log.join(
+        return await self._log.join(
             GroupOptions(
                 group_id=options.app_id,
                 topics=frozenset(self.program.sources()),
                 guarantee=options.guarantee,
-                held=frozenset(number for number in held if number >= 0),
+                held=held,
                 address=options.address,
                 instance_id=options.instance_id,
                 returns=options.returns,
@@ -208,11 +193,19 @@ class Runtime:
             ),
             listener,
         )
-        self._last_commit = self._clock.monotonic()
-        self._loops = [
-            asyncio.create_task(self._fetch_loop(), name="pelton fetch"),
-            asyncio.create_task(self._commit_loop(), name="pelton commit"),
-        ]
+
+    async def _start_replicated(self) -> None:
+        tables = [spec for spec in self.program.tables.values() if spec.replicated]
+        if not tables:
+            return
+        store = await self._stores.of_global_tables(tables)
+        replicated = ReplicatedTables(self._log, store, tables, self.counts, self.options.config, self._clock)
+        try:
+            await replicated.start()
+        except BaseException:
+            await replicated.stop()
+            raise
+        self.replicated = replicated
 
     async def run(self) -> None:
         """Wait until the engine ends; raises what ended it."""
@@ -227,251 +220,122 @@ class Runtime:
         if self._stopping:
             return
         self._stopping = True
+        # They come to an end while a commit under way does, and do not keep it from the event loop.
+        tasks = [task for partition in self.partitions.values() for task in partition.tasks]
+        ending = [asyncio.create_task(task.stop(_REVOKE_S), name="pelton stop") for task in tasks]
+        self._fetching.end()
         # A commit that is cut off would take its staged effects with it, and the next one would pass them over: with
         # the lock in hand, neither loop is in the middle of one.
-        async with self._commit_lock:
+        async with self._committing.lock:
             for loop in self._loops:
                 loop.cancel()
-            await asyncio.gather(*self._loops, return_exceptions=True)
+            await asyncio.gather(*self._loops, *ending, return_exceptions=True)
         try:
             if self._group is not None:
-                await self._release({*self.partitions, *self._starting})
+                await self._release(self._assignment.numbers())
         finally:
             # Also after an error that no commit gets past: others must have the partitions, and the stores be closed.
             if self._group is not None:
                 await self._group.leave()
             if self.replicated is not None:
                 await self.replicated.stop()
-            await self._close_stores(set())
-
-    async def _declare(self) -> None:
-        """Create or check all topics, and check that what belongs together has the same number of partitions."""
-        # Letters have the timestamps of their records: by any retention, those of old records would be gone at once.
-        dead_letters = TopicSpec(self._task_options.dead_letters, retention_ms=-1, config=_LETTERS_CONFIG)
-        topics = {**self.program.outputs, **self.program.sources(), dead_letters.name: dead_letters}
-        existing = await self._log.partitions(topics)
-        default = self.options.partitions
-        specs = [spec if name in existing else _with_partitions(spec, default) for name, spec in topics.items()]
-        self.counts = dict(await self._log.declare(specs))
-        self.counts |= await self._log.declare(self._changelog(spec) for spec in self.program.tables.values())
-        self._check_copartitioning()
-
-    async def _learn(self, topics: set[str]) -> None:
-        """Find out about topics that a message goes to and nobody declared; one that is missing is made."""
-        found = await self._log.partitions(topics)
-        missing = [TopicSpec(name, self.options.partitions) for name in sorted(topics - set(found))]
-        self.counts |= {**found, **(await self._log.declare(missing))}
-
-    def _changelog(self, table: TableSpec) -> TopicSpec:
-        """Return a table's changelog, with as many partitions as the topics of the agents that use it."""
-        spec = table.changelog
-        if spec.partitions is not None:
-            return spec
-        users = [agent for agent in self.program.agents.values() if table.name in agent.tables]
-        counts = [self.counts[topic] for agent in users or self.program.agents.values() for topic in agent.sources]
-        return _with_partitions(spec, max(counts, default=self.options.partitions))
-
-    def _check_copartitioning(self) -> None:
-        for agent in self.program.agents.values():
-            for name in sorted(agent.tables & set(self._local_tables)):
-                table = self.counts[self.program.tables[name].changelog.name]
-                for topic in agent.sources:
-                    if self.counts[topic] != table:
-                        raise CopartitioningError(
-                            f'agent {agent.name} uses table "{name}" with {table} partitions, '
-                            f'but reads topic "{topic}" with {self.counts[topic]}',
-                            hint="give both the same number of partitions, or repartition the stream with group_by",
-                            topic=topic,
-                        )
-
-    async def _start_replicated(self) -> None:
-        tables = [spec for spec in self.program.tables.values() if spec.replicated]
-        if not tables:
-            return
-        marks = [position_table(t.name, n) for t in tables for n in range(self.counts[t.changelog.name])]
-        names = [*(spec.name for spec in tables), *marks]
-        store = await in_thread(self._stores.open, self.options.directory, _REPLICATED, names)
-        self.replicated = ReplicatedTables(self._log, store, tables, self.counts, self.options.config, self._clock)
-        await self.replicated.start()
-
-    # -- fetching ----------------------------------------------------------------------------------
-
-    @property
-    def group(self) -> Group:
-        """This worker's membership; only after `start`."""
-        assert self._group is not None
-        return self._group
-
-    async def _fetch_loop(self) -> None:
-        bytes_max = self.options.config.fetch_bytes_max
-        delay = _RETRY_S
-        while True:
-            try:
-                batches = await self.group.fetch(bytes_max=bytes_max, timeout_s=_FETCH_S)
-            except UnavailableError as error:
-                logger.warning("the log does not answer, trying again in %.1f s: %s", delay, error)
-                await self._clock.sleep(delay)
-                delay = min(delay * 2, _RETRY_MAX_S)
-                continue
-            except OffsetOutOfRangeError as error:
-                await self._go_where_records_are(error)
-                continue
-            delay = _RETRY_S
-            self._dispatch(batches)
-            await asyncio.sleep(0)
-
-    async def _go_where_records_are(self, error: OffsetOutOfRangeError) -> None:
-        """Read on from the first record that the log still holds, and say that others are gone (invariant I7)."""
-        source = TopicPartition(error.topic or "", error.partition or 0)
-        if error.topic is None or error.partition is None or source not in self.group.assignment():
-            raise error
-        span = (await self._log.offsets([source]))[source]
-        if error.offset is None or error.offset >= span.start:
-            raise error  # past the end: another topic goes by this name now, and nobody can tell where to go on
-        logger.error("records were lost, %s is read from offset %d on: %s", source, span.start, error)
-        self.group.seek(source, span.start)
-
-    def _dispatch(self, batches: Iterable[RecordBatch]) -> None:
-        """Hand each batch to the tasks that read its topic."""
-        for batch in batches:
-            partition = self.partitions.get(batch.partition)
-            if partition is None or partition.state != "running":
-                continue  # it left while the fetch was under way; whoever owns it now fetches it again
-            shared = SharedBatch(batch)
-            for task in partition.tasks:
-                if batch.topic in task.spec.sources:
-                    task.put(shared)
-            if partition.queued_bytes > self.options.config.task_queue_bytes_max:
-                self._paused.add(partition.number)
-                self.group.pause(self._sources(partition.number))
-
-    def _resume_drained(self) -> None:
-        """Fetch again for partitions whose queues are half empty."""
-        for number in list(self._paused):
-            partition = self.partitions.get(number)
-            if partition is None:
-                self._paused.discard(number)
-            elif partition.queued_bytes < self.options.config.task_queue_bytes_max // 2:
-                self._paused.discard(number)
-                self.group.resume(self._sources(number))
-
-    def _sources(self, number: int) -> list[TopicPartition]:
-        return [TopicPartition(topic, number) for topic in self.program.sources() if number < self.counts[topic]]
+            await self._standbys.stop()
+            await self._stores.close_all_but(set())
 
     # -- committing --------------------------------------------------------------------------------
 
     async def _commit_loop(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                # Not wait_for: before Python 3.12 it swallows a cancellation that meets the event, and `stop` hangs.
-                async with asyncio.timeout(_TICK_S):
-                    await self._wake.wait()
-            self._wake.clear()
-            self._resume_drained()
-            self._raise_crashes()
-            if self._commit_due():
+            await self._committing.until_worth_a_look(self._wake)
+            self._fetching.resume_drained()
+            await self._mend_crashes()
+            if self._committing.due():
                 await self.commit()
 
-    def _commit_due(self) -> bool:
-        """Commit when there is enough, when it is time, or when the log has nothing more to read."""
-        config = self.options.config
-        if self._clock.monotonic() - self._last_commit >= config.commit_interval_ms / 1000:
-            return True
-        if sum(partition.uncommitted for partition in self._running()) >= config.commit_records_max:
-            return True
-        return self._quiet()
+    def _staged_bytes(self) -> int:
+        """Return about the memory of what no commit has taken; looks at every write and message."""
+        replicated = self.replicated.staged_bytes if self.replicated is not None else 0
+        return replicated + sum(partition.staged_bytes for partition in self._assignment.running())
 
-    def _quiet(self) -> bool:
-        """Whether there is something to commit, and all tasks have done everything there is to read."""
-        if not any(partition.staged for partition in self._running()):
-            return False
-        lag = self.group.lag()
-        for partition in self._running():
-            if not partition.idle or any(lag.get(source, 0) for source in self._sources(partition.number)):
-                return False
-        return True
-
-    def _raise_crashes(self) -> None:
-        errors = [task.crash() for partition in self.partitions.values() for task in partition.tasks]
-        errors.append(self.replicated.crash() if self.replicated is not None else None)
-        for error in errors:
-            if error is not None:
+    async def _mend_crashes(self) -> None:
+        """Raise what ended a lane, or a coroutine of ours, against all rules; a damaged store is restored instead."""
+        for crash in self.crashes if self.replicated is None else [self.replicated.crash, *self.crashes]:
+            if (error := crash()) is not None:
                 raise error
-        for number, starting in list(self._starting.items()):
-            if starting.done():
-                del self._starting[number]
-                if not starting.cancelled():
-                    starting.result()
-
-    def _running(self) -> list[Partition]:
-        return [partition for partition in self.partitions.values() if partition.state == "running"]
+        for partition in list(self.partitions.values()):
+            for error in [error for task in partition.tasks if (error := task.crash()) is not None]:
+                if not isinstance(error, StateCorruptedError):
+                    raise error
+                async with self._committing.lock:
+                    await self._rebuild(error, partition.number)
+                break
+        self._assignment.reap()
 
     async def commit(self) -> bool:
         """Make the effects of all complete events durable and visible, then write the stores.
 
         Returns: False when the commit failed and the tasks began again from the last one.
         """
-        async with self._commit_lock:
-            self._last_commit = self._clock.monotonic()
-            now_ms = self._clock.time_ms()
-            staged = [one for partition in self._running() if (one := partition.stage(now_ms)) is not None]
-            replicated = self.replicated.stage(now_ms) if self.replicated is not None else []
-            if not staged and not replicated:
-                return True
+        async with self._committing.lock:
             try:
-                await self._commit(staged, replicated)
-            except (FencedError, UnavailableError) as error:
-                self._commit_failures += 1
+                await self._committing.commit()
+            except (FencedError, UnavailableError, StateCorruptedError) as error:
+                await self._abandon(error)
+                return False
+            except RecordRefusedError as error:
+                refusal, learn = error, self._topics.acceptance.learn
+                if not await until_available(lambda: learn(refusal), "learn what a topic takes", self._clock):
+                    self._close()
+                    raise
+                # Now that it is known what the topic takes, the event fails that sends something else.
                 await self._abandon(error)
                 return False
             except BaseException:
-                # What was staged is gone with this error. The worker ends of it, and the commit that it tries on its
-                # way out must not pass over those events (invariants I1, I7).
-                for partition in self._running():
-                    partition.state = "closed"
+                self._close()
                 raise
-            self._commits += 1
             return True
 
-    async def _commit(self, staged: Sequence[StagedPartition], replicated: Sequence[OutgoingBatch]) -> None:
-        """Commit what was staged to the log, then to the stores."""
-        writes = [batch for one in staged for batch in one.changelogs.values()] + [*replicated]
-        sends = [(one.partition.number, one.sends) for one in staged]
-        positions: dict[TopicPartition, Position] = {}
-        for one in staged:
-            positions |= one.positions
-        unknown = {message.topic for _, messages in sends for message in messages} - set(self.counts)
-        if unknown:
-            await self._learn(unknown)
-        writes += route(sends, self.counts)
-        ends = _ends(writes, await self.group.commit(writes, positions))
-        await self._store(staged, ends)
-        if self.replicated is not None:
-            self.replicated.committed(ends)
+    def _close(self) -> None:
+        """What was staged is gone with an error that ends the worker.
 
-    async def _store(self, staged: Iterable[StagedPartition], ends: Mapping[TopicPartition, int]) -> None:
-        """Write what is durable in the log to the local stores."""
-        cache_bytes_max = self.options.config.table_cache_bytes_max // max(
-            1, len(self.partitions) * len(self._local_tables)
-        )
-        for one in staged:
-            number = one.partition.number
-            offsets = {name: ends[TopicPartition(batch.topic, number)] for name, batch in one.changelogs.items()}
-            writes = one.partition.committed(one, offsets)
-            if writes:
-                await in_thread(one.partition.store.write, writes)
-            one.partition.stored(cache_bytes_max)
+        The commit that it tries on its way out must not pass over those events (invariants I1, I7).
+        """
+        for partition in self._assignment.running():
+            partition.state = "closed"
 
     async def _abandon(self, error: Exception) -> None:
         """A commit failed: forget all staged work, and begin again from what the log says is committed."""
+        self._committing.failed()
         logger.warning("commit failed, going back to the last one: %s", error)
-        numbers = [partition.number for partition in self._running()]
-        await self._drop(numbers)
+        numbers = [partition.number for partition in self._assignment.running()]
+        await self._assignment.drop(numbers)
         if self.replicated is not None:
             self.replicated.reset()
-        if isinstance(error, UnavailableError):
+        if isinstance(error, StateCorruptedError):
+            await self._discard_damaged(error, numbers)
+        if not isinstance(error, FencedError):
             for number in numbers:
-                self._begin(number)
+                self._assignment.begin(number)
+
+    async def _rebuild(self, error: StateCorruptedError, number: int) -> None:
+        """A lane met a damaged store: its partition begins again, with a new one."""
+        await self._forget([number])
+        await self._discard_damaged(error, [number])
+        self._assignment.begin(number)
+
+    async def _discard_damaged(self, error: StateCorruptedError, numbers: Iterable[int]) -> None:
+        """Delete the store that an error speaks of, or all of these when it does not say.
+
+        Raises: the error itself when it is the store of the replicated tables: it is filled before anything starts.
+        """
+        damaged = list(numbers) if error.partition is None else [error.partition]
+        logger.error("the stores of partitions %s are discarded and restored: %s", damaged, error)
+        if REPLICATED in damaged and self.replicated is not None:
+            await self.replicated.stop()
+            await self._stores.discard(REPLICATED)
+            raise error
+        for number in damaged:
+            await self._stores.discard(number)
 
     # -- partitions come and go --------------------------------------------------------------------
 
@@ -479,33 +343,42 @@ class Runtime:
         """Open what is new and restore it in the background; the rest goes on."""
         self._rebalances += 1
         numbers = {source.partition for source in sources}
-        await self._drop({*self.partitions, *self._starting} - numbers)
-        await self._close_stores(numbers)
+        standbys -= numbers  # what is active is written by its commits alone, also while it is on its way out
+        await self._assignment.drop(self._assignment.numbers() - numbers)
+        await self._standbys.keep(standbys)  # what becomes active takes the store over as it is
+        await self._stores.close_all_but(numbers | standbys)
         for number in sorted(numbers):
-            if number not in self.partitions and number not in self._starting:
-                self._begin(number)
-        self.group.update(held=frozenset(self._open_stores))
+            if number not in self._assignment.numbers():
+                self._assignment.begin(number)
+        self._standbys.follow(number for number in standbys if self._topics.tables(number))
+        self._tell_held()
         logger.info("assigned partitions %s of %d topics", sorted(numbers), len({source.topic for source in sources}))
         if self._on_assigned is not None:
             await self._on_assigned(frozenset(numbers))
-        if not numbers:
-            self.ready.set()
+        self._assignment.settle()
+
+    def _tell_held(self) -> None:
+        """Tell the group whose state lies here, so that partitions come back to it."""
+        self.group.update(held=frozenset(self._stores.opened))
 
     async def _revoked(self, sources: frozenset[TopicPartition]) -> None:
         await self._release({source.partition for source in sources})
 
     async def _lost(self, sources: frozenset[TopicPartition]) -> None:
         """Another worker has them already: nothing staged may be committed."""
-        numbers = {source.partition for source in sources}
-        async with self._commit_lock:  # one that is under way is refused, and goes back itself
-            if self.replicated is not None and self.replicated.staged:
-                # Nobody can tell whose writes those are: the partitions that stay begin again as well.
-                staying = [one.number for one in self._running() if one.number not in numbers]
-                await self._drop([*numbers, *staying])
-                self.replicated.reset()
-                for number in staying:
-                    self._begin(number)
-            await self._drop(numbers)
+        async with self._committing.lock:  # one that is under way is refused, and goes back itself
+            await self._forget({source.partition for source in sources})
+
+    async def _forget(self, numbers: Collection[int]) -> None:
+        """Stop these partitions without a commit; whatever they staged is gone."""
+        if self.replicated is not None and self.replicated.staged:
+            # Nobody can tell whose writes those are: the partitions that stay begin again as well.
+            staying = [one.number for one in self._assignment.running() if one.number not in numbers]
+            await self._assignment.drop([*numbers, *staying])
+            self.replicated.reset()
+            for number in staying:
+                self._assignment.begin(number)
+        await self._assignment.drop(numbers)
 
     async def _release(self, numbers: set[int]) -> None:
         """Come to the end of the events under way, commit, and let go; the stores stay open for who comes next."""
@@ -513,113 +386,28 @@ class Runtime:
         tasks = [task for partition in leaving for task in partition.tasks]
         await asyncio.gather(*(task.stop(_REVOKE_S) for task in tasks))
         await self.commit()
-        await self._drop(numbers)
+        await self._assignment.drop(numbers)
 
-    async def _drop(self, numbers: Iterable[int]) -> None:
-        """Stop the tasks of these partitions at once and forget what they staged."""
-        for number in list(numbers):
-            starting = self._starting.pop(number, None)
-            if starting is not None and starting is not asyncio.current_task():
-                starting.cancel()
-                await asyncio.gather(starting, return_exceptions=True)
-            partition = self.partitions.pop(number, None)
-            if partition is None:
-                continue
-            self._events_gone += partition.committed_events
-            self._dead_lettered_gone += sum(task.dead_lettered for task in partition.tasks)
-            for task in partition.tasks:
-                await task.cancel()
-            partition.state = "closed"
+    def pause(self, agents: Collection[str]) -> None:
+        """Have these agents hand out nothing more, and all others go on; what they forward for themselves stands too.
 
-    async def _close_stores(self, keep: set[int]) -> None:
-        for number in [number for number in self._open_stores if number not in keep]:
-            await in_thread(self._open_stores.pop(number).close)
+        A paused agent keeps its position, and its event under way comes to its end. Others on the same topic go on.
+        """
+        named = frozenset(name for name in self.program.agents if name in agents or name.partition(":")[0] in agents)
+        for name in sorted(named ^ self._assignment.paused):
+            logger.info("agent %s is %s", name, "paused" if name in named else "resumed")
+        self._assignment.paused = named
+        for partition in self._assignment.running():
+            changed = [task for task in partition.tasks if task.paused != (task.spec.name in named)]
+            for task in changed:
+                (task.resume if task.paused else task.pause)()
+            if changed:
+                self._fetching.pauses_changed(partition, [task for task in changed if not task.paused])
 
-    def _begin(self, number: int) -> None:
-        """Restore a partition number and start its tasks, while the others go on."""
-        self.group.pause(self._sources(number))
-        self._starting[number] = asyncio.create_task(self._start_partition(number), name=f"restore {number}")
-
-    async def _start_partition(self, number: int) -> None:
-        delay = _RETRY_S
-        while True:
-            try:
-                await self._try_start(number)
-                return
-            except StateCorruptedError as error:
-                logger.error("the store of partition %d is discarded and restored: %s", number, error)
-                await self._discard_store(number)
-            except (UnavailableError, OffsetOutOfRangeError) as error:
-                logger.warning("partition %d cannot start yet, trying again in %.1f s: %s", number, delay, error)
-                await self._clock.sleep(delay)
-                delay = min(delay * 2, _RETRY_MAX_S)
-
-    async def _discard_store(self, number: int) -> None:
-        store = self._open_stores.pop(number, None)
-        if store is not None:
-            await in_thread(store.close)
-        await in_thread(self._stores.discard, self.options.directory, number)
-
-    def _open_store(self, number: int, tables: list[str]) -> Store:
-        """Open a store and note it, in one step: where its partition leaves meanwhile, it must be found and closed."""
-        store = self._open_stores[number] = self._stores.open(self.options.directory, number, tables)
-        return store
-
-    async def _try_start(self, number: int) -> None:
-        tables = {name: spec for name, spec in self._local_tables.items() if number < self.counts[spec.changelog.name]}
-        store = self._open_stores.get(number)
-        if store is None:
-            store = await in_thread(self._open_store, number, list(tables))
-        partition = self.partitions[number] = Partition(number, store, tables)
-
-        def progress(done: int, total: int) -> None:
-            partition.restored, partition.restore_total = done, total
-
-        # The positions first: once they are known to be stable, no earlier owner can commit any more, and the end of
-        # the changelog that `restore` then finds holds everything that belongs to them.
-        sources = self._sources(number)
-        committed = dict(await self.group.committed(sources))
-        await restore(
-            self._log,
-            store,
-            tables.values(),
-            number,
-            bytes_max=self.options.config.restore_bytes_max,
-            clock=self._clock,
-            progress=progress,
-        )
-        await self._start_tasks(partition, sources, committed)
-
-    async def _start_tasks(
-        self, partition: Partition, sources: list[TopicPartition], committed: dict[TopicPartition, Position]
-    ) -> None:
-        missing = [source for source in sources if source not in committed]
-        spans: Mapping[TopicPartition, OffsetRange] = await self._log.offsets(missing) if missing else {}
-        partition.open_caches(committed)
-        starts = committed | {source: Position(span.start) for source, span in spans.items()}
-        for spec in self.program.agents.values():
-            partition.tasks.append(self._make_task(spec, partition, starts))
-        for source in sources:
-            self.group.seek(source, starts[source].offset)
-        partition.state = "running"
-        for task in partition.tasks:
-            task.start()
-        self.group.resume(sources)
-        if all(one.state == "running" for one in self.partitions.values()):
-            self.ready.set()
-
-    def _make_task(self, spec: AgentSpec, partition: Partition, starts: Mapping[TopicPartition, Position]) -> Task:
-        own = {
-            source: decode_agent_positions(position, [spec.name])[spec.name]
-            for source, position in starts.items()
-            if source.topic in spec.sources
-        }
-        caches = dict(partition.caches)
-        if self.replicated is not None:
-            caches |= self.replicated.caches
-        kind = ConcurrentTask if spec.concurrency > 1 else Task
-        dead_lettering = self._dead_lettering[spec.name]
-        return kind(spec, partition.number, caches, partition, own, dead_lettering, self._task_options)
+    @property
+    def paused(self) -> frozenset[str]:
+        """The agents that are paused, by name."""
+        return self._assignment.paused
 
     # -- what others ask ---------------------------------------------------------------------------
 
@@ -627,46 +415,45 @@ class Runtime:
         """Return the group's members as of the last rebalance."""
         return tuple(self.group.members()) if self._group is not None else ()
 
-    def leads(self) -> bool:
-        """Return whether this worker is the leader: the one that owns partition number 0."""
-        return 0 in self.partitions
+    def pulse(self) -> Pulse:
+        """Return what the watchdog compares from one look to the next."""
+        running = self._assignment.running()
+        assigned = {source.partition for source in self.group.assignment()} - {one.number for one in running}
+        return Pulse(
+            fetches=self._fetching.fetches,
+            outage=self._fetching.outage,
+            commits=self._committing.commits,
+            committing=self._committing.under_way,
+            starting={n: self.partitions[n].restored if n in self.partitions else 0 for n in sorted(assigned)},
+            drained={source: offset for partition in running for source, offset in partition.drained().items()},
+        )
+
+    def waiting(self) -> list[str]:
+        """Return what this worker waits for before all that is its own runs; nothing when it does."""
+        return self._assignment.waiting()
 
     def statistics(self) -> RuntimeStatistics:
         """Return an immutable record of the runtime's counters."""
         tasks = [task for partition in self.partitions.values() for task in partition.tasks]
+        gone = self._assignment.events_gone
         return RuntimeStatistics(
-            records_in=self._events_gone + sum(one.events for one in self.partitions.values()),
-            committed_records=self._events_gone + sum(one.committed_events for one in self.partitions.values()),
-            commits=self._commits,
-            commit_failures=self._commit_failures,
+            records_in=gone + sum(one.events for one in self.partitions.values()),
+            committed_records=gone + sum(one.committed_events for one in self.partitions.values()),
+            commits=self._committing.commits,
+            commit_failures=self._committing.failures,
             rebalances=self._rebalances,
-            dead_lettered=self._dead_lettered_gone + sum(task.dead_lettered for task in tasks),
+            dead_lettered=self._assignment.dead_lettered_gone + sum(task.dead_lettered for task in tasks),
+            records_lost=self._trap.records,
             lag=dict(self.group.lag()) if self._group is not None else {},
             partitions=tuple(partition.statistics() for partition in self.partitions.values()),
             tasks=tuple(task.statistics() for task in tasks),
+            standbys=self._standbys.statistics(),
+            paused=tuple(sorted(self.paused)),
+            measured=self.measures.statistics(),
+            log=self._log.statistics(),
+            group=self._group.statistics() if self._group is not None else None,
         )
 
-
-def _with_partitions(spec: TopicSpec, partitions: int) -> TopicSpec:
-    if spec.partitions is not None:
-        return spec
-    return TopicSpec(spec.name, partitions, spec.replicas, spec.cleanup_policy, spec.retention_ms, spec.config)
-
-
-def _ends(writes: Iterable[OutgoingBatch], bases: Iterable[int]) -> dict[TopicPartition, int]:
-    """Return the offset behind each batch."""
-    return {
-        TopicPartition(batch.topic, batch.partition): base + len(batch)
-        for batch, base in zip(writes, bases, strict=True)
-    }
-
-
-def _dead_lettering(program: Program) -> dict[str, frozenset[str]]:
-    """Give each topic to the first agent that reads it in its way, for the records that cannot be decoded so."""
-    taken: set[tuple[str, int, bool]] = set()
-    duties: dict[str, frozenset[str]] = {}
-    for agent in program.agents.values():
-        ways = {name: (name, id(source.value_codec), source.tombstones) for name, source in agent.sources.items()}
-        duties[agent.name] = frozenset(name for name, way in ways.items() if way not in taken)
-        taken.update(ways.values())
-    return duties
+    def storage(self) -> tuple[PartitionStorage, ...]:
+        """Return what each partition number's caches and store hold; asks every store."""
+        return tuple(partition.storage() for partition in self._assignment.running())

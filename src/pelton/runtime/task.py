@@ -12,61 +12,37 @@ import asyncio
 import logging
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import cast
 
 from pelton.batch import RecordBatch, TopicPartition
-from pelton.clock import Clock
-from pelton.errors import ConfigurationError, DecodeError, InternalError, UserCodeError
+from pelton.codec import decode_column
+from pelton.errors import UserCodeError
+from pelton.runtime.attempts import Attempts, ends_the_worker
+from pelton.runtime.cancelling import cancel
 from pelton.runtime.deadletter import dead_letter
+from pelton.runtime.inbox import Inbox
 from pelton.runtime.source import DecodedBatch, SharedBatch
 from pelton.runtime.spec import AgentSpec
+from pelton.runtime.task_options import TaskOptions, TaskStatistics
 from pelton.state.cache import TableCache
-from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Outbox, Send, TableSlot
+from pelton.state.claims import WriteConflict, conflict_in
+from pelton.stream.lane import CURRENT_LANE, ENTRY_BYTES, Chunk, Lane, Outbox, Send
 from pelton.stream.stream import StreamEnded
+from pelton.stream.versioned import slot_over
 
-__all__ = ["Task", "TaskOptions", "TaskStatistics"]
+__all__ = ["Task"]
 
 logger = logging.getLogger(__name__)
 
-_SLICE_ROWS_MIN = 1
 _SLICE_ROWS_MAX = 8_192
-#: The longest wait between two attempts at an event that fails.
-_BACKOFF_MAX_S = 30.0
-#: A pause that was doubled so often is longer than the longest; a larger power would not fit a float.
-_DOUBLINGS_MAX = 20
-
-
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """What all tasks of a worker share.
-
-    slice_s: how long a lane may run before others get a turn, in seconds.
-    retries_max: attempts after the first before an event is dead-lettered; retry_backoff_s: the first wait, doubled
-    each time.
-    dead_letters: the dead-letter topic. settled: called when a task has done all that it was given.
-    """
-
-    clock: Clock
-    slice_s: float
-    retries_max: int
-    retry_backoff_s: float
-    dead_letters: str
-    settled: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskStatistics:
-    """Counts since the task began; queued_bytes is of now."""
-
-    agent: str
-    partition: int
-    events: int
-    dead_lettered: int
-    failures: int
-    queued_bytes: int
+#: How often a task that waits for room looks whether it is to stop, in seconds.
+_ROOM_S = 0.05
+#: How soon, and then how often, an event that waits for a key looks whether it is free; and for how long, in seconds:
+#: whoever has it may wait for this very agent.
+_KEY_LOOKS_S = (0.001, 0.02)
+_KEY_S = 10.0
 
 
 class Task:
@@ -92,26 +68,37 @@ class Task:
         self.outbox = outbox
         self.caches = caches
         self.options = options
+        self._trace = options.tracing.task(spec.name) if options.tracing is not None else None
+        self._topics = frozenset(source.topic for source in starts)
         self.lanes = self._make_lanes()
         self.dead_lettered = 0
         self.failures = 0
-        self.queued_bytes = 0
+        #: How many answers to requests complete events have given, dead letters too.
+        self.answers = 0
+        #: Called once what is complete now is durable; a commit takes them with it.
+        self.when_durable: list[Callable[[], None]] = []
         self.idle = False
+        #: Whether a commit soon is worth it, though there is more to read: what is staged waits for nothing in here.
+        self.urgent = False
         self._taken = dict(starts)
         self._dead_lettering = dead_lettering
-        self._queue: deque[SharedBatch] = deque()
+        self.paused = False
+        self._resumed_s = 0.0
+        self.inbox = Inbox(spec.sources)
+        self._shared: SharedBatch | None = None
         self._current: DecodedBatch | None = None
         self._row = 0
         self._slice_rows = 64
         self._handed_at = 0.0
         self._handed_rows = 0
+        self._reached_ms: int | None = None
         self._pushed: deque[Chunk] = deque()
         self._handed = 0
         self._gathered = False
         #: (partition, offset, letter) of records that were given up, until the position has passed them.
         self._letters: list[tuple[TopicPartition, int, Send]] = []
         self._barren_failures = 0
-        self._attempts: dict[tuple[TopicPartition, int], int] = {}
+        self._attempts = Attempts(spec.backoff or options.backoff)
         self._arrived = asyncio.Event()
         self._stopping = False
         self._coroutines: list[asyncio.Task[None]] = []
@@ -120,9 +107,15 @@ class Task:
         return [self._make_lane(0, self.outbox, None)]
 
     def _make_lane(self, index: int, outbox: Outbox, stages: Mapping[str, dict[bytes, bytes | None]] | None) -> Lane:
-        lane = Lane(self.spec.name, self.partition, index, outbox)
+        if self._trace is None:
+            lane = Lane(self.spec.name, self.partition, index, outbox, self.options.acceptance)
+        else:
+            lane = self._trace.lane(self.partition, index, outbox, self.options.acceptance)
+        lane.topics = self._topics
+        lane.key_decoder = next(iter(self.spec.sources.values())).key_codec.decode
         for name, cache in self.caches.items():
-            lane.tables[name] = TableSlot(lane, cache, stages[name] if stages is not None else None)
+            stage = stages[name] if stages is not None else None
+            lane.tables[name] = slot_over(cache, lane, stage, name, self.options.changelogs.get(name, ""))
         return lane
 
     # -- life --------------------------------------------------------------------------------------
@@ -131,37 +124,58 @@ class Task:
         """Start the agent's code."""
         name = f"{self.spec.name}[{self.partition}]"
         self._coroutines = [asyncio.create_task(self._run(lane), name=f"{name}.{lane.index}") for lane in self.lanes]
+        for coroutine in self._coroutines:
+            coroutine.add_done_callback(self._lane_ended)
+
+    def _lane_ended(self, coroutine: asyncio.Task[None]) -> None:
+        if not coroutine.cancelled() and coroutine.exception() is not None:
+            self.options.settled()  # whoever looks finds the error in `crash`
 
     def put(self, shared: SharedBatch) -> None:
         """Take a batch that follows the last one of its partition."""
-        source = shared.batch.source
-        if shared.batch.next_offset <= self._taken[source]:
-            return
-        self._queue.append(shared)
-        self.queued_bytes += shared.batch.nbytes
-        self.idle = False
+        if not self.paused and shared.batch.next_offset > self.wanted(shared.batch.source):
+            self.inbox.append(shared)
+            self.idle = False
+            self._arrived.set()
+
+    @property
+    def queued_bytes(self) -> int:
+        """The bytes that wait in front of it."""
+        return self.inbox.nbytes
+
+    def wanted(self, source: TopicPartition) -> int:
+        """Return the offset behind all that it has of a partition, handed out or not."""
+        return max(self._taken[source], self.inbox.end(source))
+
+    def pause(self) -> None:
+        """Hand nothing out any more. What waits is read again later: others on the topic must not wait for this one."""
+        self.paused = True
+        for lane in self.lanes:
+            lane.stand_back()
+        self.inbox.clear()
+        self._shared = self._current = None
+        self.options.turns.release()
+
+    def resume(self) -> None:
+        """Hand out what comes; the caller has it fetched from where `wanted` says."""
+        self.paused = self.idle = False
+        self._resumed_s = self.monotonic()
         self._arrived.set()
 
     async def stop(self, timeout_s: float) -> None:
         """Let the lanes come to the end of their event, or cancel them: an unfinished event leaves no effects."""
         self._stopping = True
         self._arrived.set()
+        self.options.turns.release()
         running = [task for task in self._coroutines if not task.done()]
         if running:
             _, late = await asyncio.wait(running, timeout=timeout_s)
-            await self._cancel(late)
+            await cancel(late, self.spec.name)
 
     async def cancel(self) -> None:
         """Stop at once."""
         self._stopping = True
-        await self._cancel(self._coroutines)
-
-    async def _cancel(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        pending = [task for task in tasks if not task.done()]
-        for task in pending:
-            task.cancel()
-        if pending:
-            await asyncio.wait(pending)
+        await cancel(self._coroutines, self.spec.name)
 
     def crash(self) -> BaseException | None:
         """Return the error that ended a lane against all rules, if one did."""
@@ -178,6 +192,10 @@ class Task:
         for chunk in reversed(list(self._unfinished())):
             positions[chunk.batch.source] = chunk.offset(0)
         return positions
+
+    def handed_out(self) -> Mapping[TopicPartition, int]:
+        """Return, for each partition, the offset behind what was handed to the lanes, complete or not."""
+        return self._taken
 
     def _unfinished(self) -> Iterable[Chunk]:
         """Yield what was handed out and is not complete, lowest offsets first."""
@@ -201,8 +219,16 @@ class Task:
 
     @property
     def has_letters(self) -> bool:
-        """Whether dead letters wait for a commit."""
-        return bool(self._letters)
+        """Whether dead letters wait for a commit, and for nothing else."""
+        if not self._letters:
+            return False
+        positions = self.positions()
+        return any(offset < positions[source] for source, offset, _ in self._letters)
+
+    @property
+    def letter_bytes(self) -> int:
+        """About the memory of the dead letters that wait; looks at each of them."""
+        return sum(ENTRY_BYTES + len(message.value or b"") for *_, message in self._letters)
 
     def take_letters(self) -> list[Send]:
         """Hand over the dead letters of the records that the position has passed, in log order.
@@ -219,9 +245,9 @@ class Task:
 
     def statistics(self) -> TaskStatistics:
         """Return the task's counts."""
-        return TaskStatistics(
-            self.spec.name, self.partition, self.events, self.dead_lettered, self.failures, self.queued_bytes
-        )
+        late_events = sum(lane.late_events for lane in self.lanes)
+        counts = self.events, self.dead_lettered, self.failures, late_events, self.queued_bytes
+        return TaskStatistics(self.spec.name, self.partition, *counts, self.paused, self._reached_ms)
 
     # -- the feed of its lane ------------------------------------------------------------------------
 
@@ -229,43 +255,112 @@ class Task:
         """Return elapsed time in seconds."""
         return self.options.clock.monotonic()
 
+    def time_ms(self) -> int:
+        """Return the wall clock, in milliseconds since the epoch."""
+        return self.options.clock.time_ms()
+
+    def waiting(self) -> set[str]:
+        """Return the topics of which rows are here, or in the log, and have not been handed out."""
+        batches = [chunk.batch for chunk in self._pushed]
+        if (begun := self._begun()) is not None:
+            batches.append(begun)
+        return self.inbox.topics() | {batch.topic for batch in batches} | self.options.owed(self._taken)
+
+    def listening_since_s(self) -> float:
+        """Return since when records come as they are written: it was paused before, or the log did not answer."""
+        return max(self._resumed_s, self.options.answering_since_s())
+
     async def next_chunk(self, lane: Lane, *, limit: int | None = None, timeout_s: float | None = None) -> Chunk | None:
-        """Return the next rows; what the lane had before is complete, unless it holds it."""
+        """Return the next rows; what the lane had is complete, unless it holds it. No time runs out in a pause."""
         self._finish(lane)
-        await asyncio.sleep(0)  # the other tasks, the web server and the heartbeats have their turn
-        while not self._stopping:
-            chunk = self._slice(limit)
+        deadline_s: float | None = None
+        while await self._turn(self._rank):
+            chunk = None if self.paused else self._slice(limit)
             if chunk is not None:
                 lane.chunk, lane.cursor = chunk, 0
+                lane.dirty = bool(lane.ticket)  # an event that began anew has an end, whatever it does this time
                 self._handed_at, self._handed_rows = self.monotonic(), len(chunk.rows)
                 self._handed += len(chunk.rows)
+                if self._trace is not None:
+                    self._trace.begin(lane, chunk)
                 return chunk
-            if not await self._wait(timeout_s):
+            if deadline_s is None and timeout_s is not None:
+                deadline_s = asyncio.get_running_loop().time() + timeout_s
+            if not await self._wait(None if self.paused else deadline_s) and not self.paused:
                 return None
         raise StreamEnded
+
+    def _rank(self) -> int | None:
+        """Return the priority of what it would hand out next, None when there is nothing."""
+        if self.paused or self._stopping:
+            return None
+        at = self._pushed[0].batch if self._pushed else self._begun()
+        ranks = (self.inbox.rank(), self.inbox.rank(at.topic) if at is not None else None)
+        return max((rank for rank in ranks if rank is not None), default=None)
+
+    def _begun(self) -> RecordBatch | None:
+        """Return the batch that has rows left of those that were opened."""
+        current = self._current
+        return current.batch if current is not None and self._row < len(current.values) else None
+
+    async def _turn(self, rank: Callable[[], int | None]) -> bool:
+        """Wait until the other tasks, the web server and the heartbeats have had their turn, and there is room.
+
+        Returns: False when it is to stop.
+        """
+        await self.options.turns.take(rank)
+        while await self._room():
+            await self.options.turns.take(rank)
+        return not self._stopping
+
+    async def _room(self) -> bool:
+        """Wait for a commit while too much is staged: all events that were handed out are complete here.
+
+        Returns: whether it had to wait.
+        """
+        waited = False
+        while not self._stopping and self.options.pressure.full():
+            self.options.settled()
+            await self.options.clock.wait(self.options.pressure.room, _ROOM_S, due=True)
+            waited = True
+        return waited
 
     def _finish(self, lane: Lane) -> None:
         """The lane has come to the end of its chunk."""
         if lane.dirty:
             lane.finish_event()
-        if lane.chunk is not None and self._handed_rows == self._slice_rows:
-            self._adapt(self.monotonic() - self._handed_at)
+        self.options.pressure.report(lane.written)
+        lane.written = 0
+        if lane.answers:
+            self._answered(lane)
+        if self._trace is not None and not lane.held:
+            self._trace.done(lane)
+        if lane.chunk is not None and self._handed_rows:
+            elapsed_s = self.monotonic() - self._handed_at
+            self.options.measures.process_s[self.spec.name].observe(elapsed_s)
+            if self._handed_rows == self._slice_rows:
+                self._adapt(elapsed_s)
         lane.chunk = None
         self._take_left(lane)
 
-    def _adapt(self, elapsed_s: float) -> None:
-        """Choose the size of a slice so that one takes about slice_s, growing fourfold at most."""
-        ratio = self.options.slice_s / max(elapsed_s, 1e-6)
-        rows = int(self._slice_rows * min(ratio, 4.0))
-        self._slice_rows = max(_SLICE_ROWS_MIN, min(_SLICE_ROWS_MAX, rows))
+    def _answered(self, lane: Lane) -> None:
+        """Count the answers of a lane's complete events: somebody waits for the commit that holds them."""
+        self.answers += lane.answers
+        lane.answers = 0
 
-    async def _wait(self, timeout_s: float | None) -> bool:
+    def _adapt(self, elapsed_s: float) -> None:
+        """Choose the size of a slice so that one takes about as long as it may, growing fourfold at most."""
+        ratio = self.options.turns.slice_s / max(elapsed_s, 1e-6)
+        rows = int(self._slice_rows * min(ratio, 4.0))
+        self._slice_rows = max(1, min(_SLICE_ROWS_MAX, rows))
+
+    async def _wait(self, deadline_s: float | None) -> bool:
         """Wait for a batch. Returns: False when none came in time."""
         self._arrived.clear()
         self.idle = True
         self.options.settled()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(deadline_s):
                 await self._arrived.wait()
         except TimeoutError:
             return False
@@ -279,29 +374,38 @@ class Task:
             end = decoded.next_reject(self._row)
             if end > self._row:
                 rows = self._slice_rows if limit is None else min(limit, self._slice_rows)
-                return self._cut(decoded, min(end, self._row + rows))
+                end = min(end, self._row + rows)
+                return self._cut(decoded, self._row + self._piece(decoded.batch, range(self._row, end)))
             self._reject(decoded, self._row)
         return None
 
     def _open_batch(self) -> DecodedBatch | None:
         """Return the batch that has rows left, opening the next one when the last is done."""
+        if self._current is not None and self._shared is not None and self.inbox.outranks(self._current.batch.topic):
+            self.inbox.put_back(self._shared)
+            self._current = None
         while self._current is None or self._row >= len(self._current.values):
-            if not self._queue:
-                self._current = None
+            if not self.inbox:
+                self._shared = self._current = None
                 return None
-            shared = self._queue.popleft()
-            self.queued_bytes -= shared.batch.nbytes
+            shared = self._shared = self.inbox.take()
             source = shared.batch.source
+            began_s = self.monotonic()
             self._current = shared.decode(self.spec.sources[source.topic])
+            self.options.measures.decode_s[source.topic].observe(self.monotonic() - began_s)
             self._row = bisect_left(shared.batch.offsets, self._taken[source])
             self._taken[source] = self._current.position(self._row)
         return self._current
 
+    def _piece(self, batch: RecordBatch, rows: Sequence[int]) -> int:
+        """Return how many of the first rows may be handed out together."""
+        return len(rows) if self._trace is None else self._trace.piece(self.lanes[0], batch, rows)
+
     def _cut(self, decoded: DecodedBatch, end: int) -> Chunk:
         start, self._row = self._row, end
-        position = decoded.position(end)
-        self._taken[decoded.batch.source] = position
+        self._taken[decoded.batch.source] = position = decoded.position(end)
         values = decoded.values[start:end] if end - start < len(decoded.values) else decoded.values
+        self._reached_ms = max(self._reached_ms or 0, decoded.batch.timestamps_ms[end - 1])
         return Chunk(decoded.batch, range(start, end), values, decoded.source.key_codec.decode, position)
 
     def _reject(self, decoded: DecodedBatch, row: int) -> None:
@@ -312,14 +416,23 @@ class Task:
         self._taken[decoded.batch.source] = decoded.position(row + 1)
 
     def _dead_letter(self, batch: RecordBatch, row: int, error: Exception, attempts: int) -> None:
-        message = dead_letter(self.options.dead_letters, batch, row, self.spec.name, error, attempts)
-        self._letters.append((batch.source, batch.offsets[row], message))
+        if self._trace is not None:
+            self._trace.given_up(batch, row, error)
+        told = [dead_letter(self.options.dead_letters, batch, row, self.spec.name, error, attempts)]
+        refusal = self.spec.refuse(batch, row, error) if self.spec.refuse is not None else None
+        if refusal is not None and self.lanes[0].may_send(refusal):
+            told.append(refusal)
+            self.answers += 1
+        self._letters += [(batch.source, batch.offsets[row], message) for message in told]
+        self.options.pressure.report(sum(ENTRY_BYTES + len(message.value or b"") for message in told))
         self.dead_lettered += 1
 
     def _take_pushed(self, limit: int | None) -> Chunk:
         """Return rows that were handed out before; one by one when a batch of them failed."""
         chunk = self._pushed.popleft()
         rows = 1 if chunk.alone else limit or len(chunk.rows)
+        if self._trace is not None:
+            rows = min(rows, self._trace.piece(self.lanes[0], chunk.batch, chunk.rows))
         if rows < len(chunk.rows):
             self._pushed.appendleft(chunk.split(rows))
             return Chunk(
@@ -337,18 +450,23 @@ class Task:
             before = self._completed()
             try:
                 await self._call(lane)
+                self._returned(lane)
             except asyncio.CancelledError as error:
                 if self._stopping or cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
                     raise
                 # Nobody cancelled this lane: its code awaited something that was cancelled. A lane must not end of it.
                 await self._failed(lane, UserCodeError(f"what the agent awaited was cancelled: {error!r}"))
-            except Exception as error:
-                await self._failed(lane, error)
+            except BaseException as error:
+                if (conflict := conflict_in(error)) is not None:
+                    await self._conflicted(lane, conflict)
+                elif isinstance(error, Exception):
+                    await self._failed(lane, error)
+                else:
+                    raise
             else:
-                self._returned(lane)
                 idle_returns = idle_returns + 1 if self._completed() == before else 0
                 if idle_returns and not self._stopping:
-                    await self._pause(idle_returns)
+                    await self._pause(self.options.backoff.pause_s(idle_returns, self.spec.name))
 
     async def _call(self, lane: Lane) -> None:
         result = self.spec.run(self, lane)
@@ -383,28 +501,51 @@ class Task:
     async def _failed(self, lane: Lane, error: Exception) -> None:
         """Undo the event, and try it again after a while or dead-letter it."""
         self.failures += 1
+        if self._trace is not None:
+            self._trace.failed(lane, error)
         lane.discard_event()
-        if isinstance(error, ConfigurationError | InternalError):
+        if ends_the_worker(error):
             raise error
-        positions = self.positions()
-        self._attempts = {event: n for event, n in self._attempts.items() if event[1] >= positions[event[0]]}
+        self._attempts.forget(self.positions())
         unit = self._failed_unit(lane)
         if not unit:
             self._barren_failures += 1
             logger.error("agent %s failed before its first event", self.spec.name, exc_info=error)
-            await self._pause(self._barren_failures)
+            await self._pause(self.options.backoff.pause_s(self._barren_failures, self.spec.name))
             return
         self._barren_failures = 0
         first = unit[0].batch.source, unit[0].offset(0)
-        attempts = self._attempts[first] = self._attempts.get(first, 0) + 1
-        logger.warning("agent %s failed at %s@%d, attempt %d", self.spec.name, *first, attempts, exc_info=error)
-        final = attempts > self.options.retries_max or isinstance(error, DecodeError)
-        if final:
-            self._attempts.pop(first)
+        attempts = self._attempts.failed(first)
+        place: dict[str, object] = {"topic": first[0].topic, "partition": first[0].partition, "offset": first[1]}
+        logger.warning(
+            "agent %s failed at %s@%d, attempt %d", self.spec.name, *first, attempts, exc_info=error, extra=place
+        )
+        self._restore_values(unit)
+        if self._attempts.gives_up(first, error):
             self._give_up(lane, unit, error, attempts)
         else:
             self._push_back(lane, unit)
-            await self._pause(attempts)
+            await self._pause(self._attempts.pause_s(first))
+
+    async def _conflicted(self, lane: Lane, conflict: WriteConflict) -> None:
+        """Begin the event anew once it is its turn at the key that it came to write."""
+        if self._trace is not None:
+            self._trace.failed(lane, UserCodeError("another event is at a key that it writes: it begins anew"))
+        lane.line_up(conflict)
+        deadline_s, look_s = self.monotonic() + _KEY_S, _KEY_LOOKS_S[0]
+        while lane.conflict is conflict and not conflict.over() and not self._stopping:
+            if self.monotonic() > deadline_s:
+                await self._failed(lane, conflict.unsolved(self.spec.name))
+                return
+            await self.options.clock.sleep(look_s)
+            look_s = min(look_s * 2, _KEY_LOOKS_S[1])
+        self._take_back(lane)
+
+    def _take_back(self, lane: Lane) -> None:
+        """Take back what the lane is at, with the rows behind it, as if it had not begun."""
+        unit = self._failed_unit(lane)
+        self._restore_values(unit)
+        self._push_back(lane, unit)
 
     def _failed_unit(self, lane: Lane) -> list[Chunk]:
         """Take from the lane what failed together, with the rows behind it."""
@@ -415,6 +556,14 @@ class Task:
         lane.held.clear()
         lane.chunk = None
         return unit
+
+    def _restore_values(self, unit: list[Chunk]) -> None:
+        """Decode again what the code has seen: it may have changed the values, and a failed event leaves nothing."""
+        for chunk in unit:
+            seen = len(chunk.rows) if self._gathered else 1
+            codec = self.spec.sources[chunk.batch.topic].value_codec
+            values, _ = decode_column(codec, [chunk.batch.values[row] for row in chunk.rows[:seen]])
+            chunk.values = [*values, *chunk.values[seen:]]
 
     def _give_up(self, lane: Lane, unit: list[Chunk], error: Exception, attempts: int) -> None:
         """Dead-letter the event that failed; of several that failed together, find the one first."""
@@ -428,9 +577,8 @@ class Task:
         if len(chunk.rows) > 1:
             self._push_back(lane, [chunk.split(1), *unit[1:]])
 
-    async def _pause(self, attempt: int) -> None:
-        """Wait before another attempt, longer each time; a stop cuts it short."""
-        delay = min(self.options.retry_backoff_s * 2 ** min(attempt - 1, _DOUBLINGS_MAX), _BACKOFF_MAX_S)
-        deadline = self.monotonic() + delay
+    async def _pause(self, delay_s: float) -> None:
+        """Wait before another attempt; a stop cuts it short."""
+        deadline = self.monotonic() + delay_s
         while not self._stopping and (left := deadline - self.monotonic()) > 0:
             await self.options.clock.sleep(min(left, 0.05))

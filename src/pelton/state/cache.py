@@ -10,17 +10,25 @@ the table by holding on to an object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import merge as merge_sorted
+from typing import TYPE_CHECKING
 
+from pelton.killpoints import step
+from pelton.state.claims import Claims
 from pelton.state.contract import Store, TableWrites
-from pelton.window import window_key_prefix, window_start_of
+from pelton.window import WINDOW_PREFIX_BYTES, window_key_prefix, window_start_of
+
+if TYPE_CHECKING:
+    from pelton.state.versions import VersionCache
 
 __all__ = ["CacheStatistics", "TableCache"]
 
 #: Told apart from None, which is a deleted key.
 _MISSING = object()
+#: A key below those of all windows, where nobody reads: how far stream time has come, when the last key does not tell.
+_STREAM_TIME = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,15 @@ class CacheStatistics:
 class TableCache:
     """Reads through to the store; collects writes until a commit takes them.
 
+    bytes_max: what it may hold of values that are not dirty.
     window_size_ms, retention_ms: for a windowed table, whose keys begin with the window's start
         (`pelton.window.window_key_prefix`): a window is gone once the latest window seen starts retention_ms or more
         after its end. Both None for a plain table, or one that keeps its windows for ever.
     """
 
     __slots__ = (
+        "_bytes_max",
+        "_evict_at",
         "_expired_to",
         "_in_flight",
         "_latest",
@@ -53,6 +64,8 @@ class TableCache:
         "_retention_ms",
         "_size_ms",
         "_store",
+        "_stored_to",
+        "claims",
         "dirty",
         "expires",
         "horizon",
@@ -60,6 +73,7 @@ class TableCache:
         "position",
         "table",
         "values",
+        "versions",
     )
 
     def __init__(
@@ -69,16 +83,22 @@ class TableCache:
         *,
         window_size_ms: int | None = None,
         retention_ms: int | None = None,
+        bytes_max: int = 256 * 1024 * 1024,
     ) -> None:
         self.table = table
+        self._bytes_max = self._evict_at = bytes_max
         #: Writes that no commit has taken yet; looked up before `values`.
         self.dirty: dict[bytes, bytes | None] = {}
         #: What was read or committed; a key that is here and in `dirty` has its newer value there.
         self.values: dict[bytes, bytes | None] = {}
         self.position = store.position(table)
+        #: Which unfinished events write which keys.
+        self.claims = Claims()
         self.late_writes = 0
         #: Keys below it belong to expired windows; b"" when nothing expires.
         self.horizon = b""
+        #: What the keys held before, for a table with history.
+        self.versions: VersionCache | None = None
         self._store = store
         self._in_flight: dict[bytes, bytes | None] = {}
         self._size_ms = window_size_ms
@@ -88,8 +108,11 @@ class TableCache:
         self._nbytes = 0
         self._latest = b""
         self._expired_to = b""
+        #: The greatest key that the store may hold: windows are in order of time, so those that have begun since the
+        #: last commit need no look into it. None where keys are in no such order, and tell nothing.
+        self._stored_to = (store.last_key(table) or b"") if window_size_ms is not None else None
         if self.expires:
-            self._see(store.last_key(table) or b"")
+            self._see(max(store.last_key(table) or b"", store.get(table, _STREAM_TIME) or b""))
             self._expired_to = self.horizon
 
     def get(self, key: bytes) -> bytes | None:
@@ -101,12 +124,16 @@ class TableCache:
         if value is _MISSING:
             value = self.values.get(key, _MISSING)
         if value is _MISSING:
-            found = self._store.get(self.table, key)
+            stored_to = self._stored_to
+            found = self._store.get(self.table, key) if stored_to is None or key <= stored_to else None
+            if self._nbytes > self._evict_at:
+                self._evict()
             self.values[key] = found
             self._nbytes += 160 + len(key) + (len(found) if found else 0)
             return found
         return value  # type: ignore[return-value]
 
+    @step("table-write")
     def merge(self, writes: Mapping[bytes, bytes | None]) -> None:
         """Take over the writes of an event that is complete."""
         if self.expires:
@@ -137,7 +164,9 @@ class TableCache:
         Windows that expired meanwhile are in it as deletions. Until `committed` or a new cache, at most one take
         is under way.
         """
-        self._expire()
+        if self.expires:
+            self._expire()
+            self._note_stream_time()
         taken, self.dirty = self.dirty, {}
         self._in_flight = self._in_flight | taken if self._in_flight else taken
         self.values.update(taken)
@@ -154,26 +183,55 @@ class TableCache:
         self.values = {key: value for key, value in self.values.items() if key >= self.horizon}
         self._expired_to = self.horizon
 
+    def _note_stream_time(self) -> None:
+        """Keep how far stream time has come when keys of the newest window are deleted.
+
+        Without them a restart would find an earlier time, and take writes again that are late (invariant I9).
+        """
+        newest = self._latest[:WINDOW_PREFIX_BYTES]
+        if any(value is None and key >= newest for key, value in self.dirty.items()):
+            self.dirty[_STREAM_TIME] = newest
+
+    def dirty_bytes(self) -> int:
+        """Return about the memory of the writes that no commit has taken; looks at each of them."""
+        return sum(map(_entry_size, self.dirty.items()))
+
     def committed(self, position: int | None) -> TableWrites:
         """Say that what `take` handed over is durable in the changelog up to a position (the next offset).
 
         Returns: the writes to apply to the store, together with the position.
         """
         self.position = position if position is not None else self.position
+        self._note_stored(self._in_flight)
         return TableWrites(puts=list(self._in_flight.items()), position=position)
 
     def stored(self, cache_bytes_max: int) -> None:
         """Say that the store holds what was committed; forget clean values when memory runs short."""
         self._in_flight = {}
+        self._bytes_max = self._evict_at = cache_bytes_max
         if self._nbytes > cache_bytes_max:
-            self.values = {}
-            self._nbytes = 0
+            self._evict()
+
+    def _evict(self) -> None:
+        """Forget all that the store holds too."""
+        self.values = dict(self._in_flight)
+        self._nbytes = sum(map(_entry_size, self.values.items()))
+        # What a commit under way has taken must stay. Where that alone is too much, not every read shall go through it.
+        self._evict_at = max(self._bytes_max, 2 * self._nbytes)
 
     def invalidate(self, keys: Iterable[bytes]) -> None:
         """Forget what was read under these keys: the store holds newer values. Own writes stay."""
+        keys = list(keys)
+        self._note_stored(keys)
         for key in keys:
             if key not in self.dirty and key not in self._in_flight:
                 self.values.pop(key, None)
+
+    def _note_stored(self, keys: Collection[bytes]) -> None:
+        """The store holds these keys now, or soon will."""
+        greatest = max(keys, default=b"") if self._stored_to is not None else b""
+        if self._stored_to is not None and greatest > self._stored_to:
+            self._stored_to = greatest
 
     def scan(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) for start <= key < end in order, with the effects of all complete events."""

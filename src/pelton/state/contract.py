@@ -12,9 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-__all__ = ["Store", "StoreFactory", "TableWrites"]
+__all__ = ["Store", "StoreFactory", "TableSize", "TableWrites"]
+
+
+class TableSize(NamedTuple):
+    """How much a table holds in one store, told at once: nothing is counted for it.
+
+    keys: about how many; RocksDB counts a key that was written again twice until it compacts. bytes: about how many, on
+    disk and in memory.
+    """
+
+    keys: int
+    bytes: int
 
 
 @dataclass(slots=True)
@@ -49,6 +60,10 @@ class Store(Protocol):
 
     def last_key(self, table: str) -> bytes | None:
         """Return the greatest key of a table, or None when it is empty."""
+        ...
+
+    def size(self, table: str) -> TableSize:
+        """Return about how much a table holds, without reading it."""
         ...
 
     def position(self, table: str) -> int | None:
@@ -94,6 +109,14 @@ class StoreFactory(Protocol):
 
     def discard(self, directory: Path, partition: int) -> None:
         """Delete every copy of a partition number's store that no process holds; the answer to StateCorruptedError."""
+        ...
+
+    def tidy(self, directory: Path) -> None:
+        """Delete further copies (`<partition>.1` …) that no process holds and none has written to for a day.
+
+        They are left behind when several workers that shared `directory` go elsewhere. Any of them is a cache: what is
+        deleted in error costs a restore.
+        """
         ...
 
     def held(self, directory: Path) -> frozenset[int]:

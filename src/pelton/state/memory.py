@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from pelton.errors import InternalError
-from pelton.state.contract import TableWrites
+from pelton.state.contract import TableSize, TableWrites
 
 __all__ = ["MemoryStatistics", "MemoryStore", "MemoryStores"]
 
@@ -103,6 +103,12 @@ class MemoryStore:
         with self._lock:
             return max(self._table(table).values, default=None)
 
+    def size(self, table: str) -> TableSize:
+        """Return how much a table holds."""
+        with self._lock:
+            values = self._table(table).values
+            return TableSize(len(values), sum(len(key) + len(value) for key, value in values.items()))
+
     def position(self, table: str) -> int | None:
         """Return the changelog offset that the table stands at, or None when it was never written."""
         return self._table(table).position
@@ -175,6 +181,9 @@ class MemoryStores:
         for place, contents in list(self._disk.items()):
             if place[:2] == (directory, partition) and contents.holder is None:
                 del self._disk[place]
+
+    def tidy(self, directory: Path) -> None:
+        """Do nothing: no copy outlives its process, and none is a day old."""
 
     def held(self, directory: Path) -> frozenset[int]:
         """Return the partition numbers that have a store under `directory`."""

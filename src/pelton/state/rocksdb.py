@@ -7,6 +7,7 @@ that the changelog holds. This module never decides what is written, or when.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import threading
@@ -24,6 +25,7 @@ from rocksdict import (
     Cache,
     ColumnFamily,
     DataBlockIndexType,
+    DBCompactionStyle,
     DBCompressionType,
     Options,
     Rdict,
@@ -33,10 +35,13 @@ from rocksdict import (
     WriteOptions,
 )
 
-from pelton.errors import InternalError, PeltonError, StateCorruptedError, UnavailableError
-from pelton.state.contract import TableWrites
+from pelton.errors import DiskError, InternalError, PeltonError, StateCorruptedError, UnavailableError
+from pelton.killpoints import step
+from pelton.state.contract import TableSize, TableWrites
 
 __all__ = ["RocksStatistics", "RocksStore", "RocksStores"]
+
+logger = logging.getLogger(__name__)
 
 #: What is written on disk; a store with another number is not read.
 FORMAT = b"1"
@@ -51,26 +56,41 @@ RANGE_KEYS_MAX = 50_000
 
 #: A scan under way.
 Scan = Generator[tuple[bytes, bytes], None, None]
+Items = Iterator[tuple[bytes, bytes]]
 
+#: After so long without a write, a further copy of a store that nobody holds is deleted.
+UNUSED_S = 24 * 3600.0
 STALL_RETRY_S = 0.005
 STALL_TIMEOUT_S = 30.0
 
-_STORE_NAME = re.compile(r"(\d+)(?:\.\d+)?")
+_STORE_NAME = re.compile(r"(-?\d+)(?:\.\d+)?")
+_WIPED = "the store is a cache: it is wiped and restored from the changelog"
 _BY_KEY = itemgetter(0)
 #: How long the first copy is waited for when another process holds it, in seconds.
 _HANDOVER_S = 2.0
 _LOCKED = ("lock hold by current process", "While lock file")
+#: RocksDB turns its info logs over before it takes its lock: of two processes that open one store, one finds them gone.
+_INFO_LOG = re.compile(r"No such file or directory.*/LOG(\.old\.\d+)?\b", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class RocksStatistics:
-    """What one store holds. keys: an estimate, as RocksDB counts overwritten keys until it compacts them."""
+    """What one store holds. keys: an estimate, as RocksDB counts overwritten keys until it compacts them.
+
+    stalls: writes that had to wait for a compaction. compactions, flushes: that run now.
+    compaction_pending_bytes: an estimate of what compactions have to rewrite.
+    block_cache_bytes: of the cache that all stores of a worker share.
+    """
 
     keys: int
     disk_bytes: int
     memory_bytes: int
     writes: int
     stalls: int
+    compactions: int = 0
+    flushes: int = 0
+    compaction_pending_bytes: int = 0
+    block_cache_bytes: int = 0
 
 
 class RocksStore:
@@ -82,7 +102,7 @@ class RocksStore:
         self._write_options = _write_options()
         self._families: dict[str, Rdict] = {}
         self._handles: dict[str, ColumnFamily] = {}
-        self._scans: weakref.WeakSet[Scan] = weakref.WeakSet()
+        self._scans: weakref.WeakKeyDictionary[Scan, list[Items]] = weakref.WeakKeyDictionary()
         self._writing = threading.Lock()
         self._writes = 0
         self._stalls = 0
@@ -123,8 +143,9 @@ class RocksStore:
             items = self._families[table].items(from_key=start, read_opt=_bounded(end))
         except Exception as error:
             raise self._explain(error, table) from error
-        scan = self._steps(table, cast("Iterator[tuple[bytes, bytes]]", items), start, end)
-        self._scans.add(scan)
+        held = [cast("Items", items)]
+        scan = self._steps(table, held, start, end)
+        self._scans[scan] = held
         return scan
 
     def last_key(self, table: str) -> bytes | None:
@@ -137,12 +158,26 @@ class RocksStore:
         except Exception as error:
             raise self._explain(error, table) from error
 
+    def size(self, table: str) -> TableSize:
+        """Return about how much a table holds, as RocksDB estimates it, within microseconds."""
+        family = self._family(table)
+        keys, *sizes = (
+            family.property_int_value(f"rocksdb.{name}") or 0
+            for name in ("estimate-num-keys", "total-sst-files-size", "cur-size-all-mem-tables")
+        )
+        return TableSize(keys, sum(sizes))
+
     def position(self, table: str) -> int | None:
         """Return the changelog offset that the table stands at, or None when it was never written."""
         self._family(table)
         stored = self._db.get(POSITION_PREFIX + table.encode())
-        return None if stored is None else int(stored)
+        try:
+            return None if stored is None else int(stored)
+        except ValueError as error:
+            message = f"store {self.path}: the position of table {table!r} is {stored!r}"
+            raise StateCorruptedError(message, hint=_WIPED, partition=_partition(self.path)) from error
 
+    @step("store-write")
     def write(self, writes: Mapping[str, TableWrites]) -> None:
         """Apply the writes of all tables in one atomic step, or none of them; may run in a thread of its own.
 
@@ -176,6 +211,7 @@ class RocksStore:
         """Return the names of the tables that the store holds."""
         return frozenset(self._families)
 
+    @step("store-close")
     def close(self) -> None:
         """Let go of the files and the lock; waits for a `write` under way. Idempotent.
 
@@ -185,14 +221,20 @@ class RocksStore:
             if self._closed:
                 return
             self._closed = True
-            for scan in list(self._scans):
+            for scan, held in list(self._scans.items()):
                 scan.close()
+                held.clear()  # from Python 3.12 on, closing a generator that was never begun keeps its arguments
             # RocksDB lets go of its lock when the last handle is gone, not before.
             self._handles.clear()
-            for family in self._families.values():
-                family.close()
+            for database in (*self._families.values(), self._db):
+                try:
+                    database.close()
+                except Exception as error:
+                    # A full disk, most likely. What was not flushed is in the log of the store, or in the changelog.
+                    logger.warning("store %s: closed without a flush: %s", self.path, error)
             self._families.clear()
-            self._db.close()
+            # After a failed flush RocksDB lets go of its files only with the last reference.
+            del self._db
 
     def statistics(self) -> RocksStatistics:
         """Return an immutable record: keys (estimated), bytes on disk, bytes in memory."""
@@ -206,6 +248,10 @@ class RocksStore:
             memory_bytes=total("cur-size-all-mem-tables") + total("estimate-table-readers-mem"),
             writes=self._writes,
             stalls=self._stalls,
+            compactions=self._db.property_int_value("rocksdb.num-running-compactions") or 0,
+            flushes=self._db.property_int_value("rocksdb.num-running-flushes") or 0,
+            compaction_pending_bytes=total("estimate-pending-compaction-bytes"),
+            block_cache_bytes=self._db.property_int_value("rocksdb.block-cache-usage") or 0,
         )
 
     def _open(self, tables: set[str]) -> Rdict:
@@ -218,7 +264,9 @@ class RocksStore:
         if found is None:
             self._db.put(FORMAT_KEY, FORMAT)
         elif found != FORMAT:
-            raise StateCorruptedError(f"store {self.path}: expected format {FORMAT.decode()}, found {found.decode()}")
+            found_text = found.decode(errors="backslashreplace")
+            message = f"store {self.path}: expected format {FORMAT.decode()}, found {found_text}"
+            raise StateCorruptedError(message, hint=_WIPED, partition=_partition(self.path))
 
     def _attach(self, table: str) -> None:
         self._families[table] = self._db.get_column_family(TABLE_PREFIX + table)
@@ -277,10 +325,10 @@ class RocksStore:
             batch.delete_range(b"", last + b"\0", self._handles[table])
         self._db.write(batch)
 
-    def _steps(self, table: str, items: Iterator[tuple[bytes, bytes]], start: bytes, end: bytes | None) -> Scan:
+    def _steps(self, table: str, held: list[Items], start: bytes, end: bytes | None) -> Scan:
         key = start
         try:
-            for item in items:
+            for item in held.pop():
                 key = item[0]
                 yield item
             self._check_end(table, key, end)
@@ -296,9 +344,10 @@ class RocksStore:
         step.status()
 
     def _explain(self, error: Exception, table: str | None = None) -> PeltonError:
+        if self._closed:
+            return InternalError(f"store {self.path} is closed")
         if table is not None and table not in self._families:
-            state = "is closed" if self._closed else f"has no table {table!r}, only {sorted(self._families)}"
-            return InternalError(f"store {self.path} {state}")
+            return InternalError(f"store {self.path} has no table {table!r}, only {sorted(self._families)}")
         return explain(error, self.path)
 
 
@@ -314,6 +363,7 @@ class RocksStores:
             cache_bytes_max // 2, allow_stall=False, cache=self._cache
         )
 
+    @step("store-open")
     def open(self, directory: Path, partition: int, tables: Iterable[str]) -> RocksStore:
         """Open, or create, the first copy of a partition number's store that no process holds.
 
@@ -329,12 +379,15 @@ class RocksStores:
             except PeltonError:
                 raise
             except Exception as error:
+                if _INFO_LOG.search(str(error)) and time.monotonic() < deadline + _HANDOVER_S:
+                    continue
                 if not any(text in str(error) for text in _LOCKED):
-                    raise explain(error, path, opening=True) from error
+                    raise explain(error, path) from error
             # Whoever has the first copy is most likely closing it, after a rebalance: that takes less than a restore.
             if copy == 0 and time.monotonic() < deadline:
                 time.sleep(0.02)
             else:
+                logger.warning("store %s is in use by another process: the next copy is used, and restored", path)
                 copy += 1
 
     def discard(self, directory: Path, partition: int) -> None:
@@ -349,19 +402,30 @@ class RocksStores:
                     raise explain(error, path) from error
                 shutil.rmtree(path, ignore_errors=True)
 
+    def tidy(self, directory: Path) -> None:
+        """Delete further copies that no process holds and none has written to for a day."""
+        for path in _stores(directory):
+            if "." in path.name and time.time() - _written_at(path) > UNUSED_S:
+                try:
+                    Rdict.destroy(str(path), Options(raw_mode=True))  # takes the lock, as whoever opens it would
+                except Exception as error:
+                    logger.info("store %s is unused, and stays: %s", path, error)
+                else:
+                    shutil.rmtree(path, ignore_errors=True)
+                    logger.info("deleted the unused copy %s of a store", path)
+
     def held(self, directory: Path) -> frozenset[int]:
         """Return the partition numbers that have a store under `directory`."""
         return frozenset(_partition(path) for path in _stores(directory))
 
 
-def explain(error: Exception, path: Path, *, opening: bool = False) -> PeltonError:
+def explain(error: Exception, path: Path) -> PeltonError:
     """Return what an error of RocksDB asks for, judged by the status that its text begins with."""
     text = str(error)
-    if text.startswith("Corruption") or (opening and "No such file" in text):
-        hint = "the store is a cache: it is wiped and restored from the changelog"
-        return StateCorruptedError(f"store {path}: {text}", hint=hint)
+    if text.startswith("Corruption") or "No such file" in text:
+        return StateCorruptedError(f"store {path}: {text}", hint=_WIPED, partition=_partition(path))
     if text.startswith("IO error") or isinstance(error, OSError):
-        return UnavailableError(f"store {path}: {text}", hint="is the disk full, or read-only?")
+        return DiskError(f"store {path}: {text}", hint="is the disk full, or read-only?", partition=_partition(path))
     return InternalError(f"store {path}: {type(error).__name__}: {text}")
 
 
@@ -369,6 +433,11 @@ def _stores(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     return [path for path in directory.iterdir() if path.is_dir() and _STORE_NAME.fullmatch(path.name)]
+
+
+def _written_at(path: Path) -> float:
+    """Return when something in a store was last written, in seconds since the epoch."""
+    return max((file.stat().st_mtime for file in path.iterdir()), default=0.0)
 
 
 def _partition(path: Path) -> int:
@@ -406,11 +475,17 @@ def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
     options.create_if_missing(True)
     options.create_missing_column_families(True)
     options.set_block_based_table_factory(_blocks(cache))
+    # In levels, a file that overlaps nothing is moved to the bottom as it is. One of nothing but tombstones, of keys
+    # that came and went between two flushes, would stay there for ever: 45 a partition after three million records.
+    options.set_compaction_style(DBCompactionStyle.universal())
     options.set_compression_type(DBCompressionType.lz4())
     options.set_write_buffer_manager(buffers)
     options.set_write_buffer_size(64 * 1024 * 1024)
     options.set_max_write_buffer_number(4)
-    options.set_memtable_prefix_bloom_ratio(0.02)
+    # Each memtable takes these whole, and 64 partitions of two tables have 192: with a bloom filter of 2 % and blocks
+    # of 1 MiB, RocksDB's default, a worker took 550 MiB of memory, and flushed all the time to keep to its limit.
+    options.set_memtable_prefix_bloom_ratio(0.001)
+    options.set_arena_block_size(64 * 1024)
     options.set_memtable_whole_key_filtering(True)
     # One writer at a time: the locks that several would need cost 5 %.
     options.set_allow_concurrent_memtable_write(False)

@@ -15,6 +15,7 @@ from aiokafka import errors as _errors
 from aiokafka.abc import ConsumerRebalanceListener as _ConsumerRebalanceListener
 from aiokafka.client import AIOKafkaClient as _AIOKafkaClient
 from aiokafka.client import CoordinationType as _CoordinationType
+from aiokafka.conn import create_conn as _create_conn
 from aiokafka.consumer.group_coordinator import GroupCoordinator as _GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState as _SubscriptionState
 from aiokafka.coordinator import protocol as _protocol
@@ -40,6 +41,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder as _DefaultRecordBatchBuilder
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords as _MemoryRecords
 from aiokafka.record.util import calc_crc32c as _calc_crc32c
 from aiokafka.structs import TopicPartition as _TopicPartition
@@ -53,8 +55,10 @@ __all__ = [
     "ConsumerProtocolMemberMetadata",
     "ConsumerRebalanceListener",
     "CoordinationType",
+    "CreatePartitionsRequest",
     "CreateTopicsRequest",
     "DefaultRecordBatchBuilder",
+    "DeleteRecordsRequest",
     "DeleteTopicsRequest",
     "DescribeConfigsRequest",
     "DescribeGroupsRequest",
@@ -71,12 +75,15 @@ __all__ = [
     "MemoryRecords",
     "OffsetCommitRequest",
     "OffsetRequest",
+    "PlainRecordBatch",
+    "PlainRecordBatchBuilder",
     "ProduceRequest",
     "StableOffsetFetchRequest",
     "StaticHeartbeatRequest",
     "SubscriptionState",
     "TxnOffsetCommitRequest",
     "calc_crc32c",
+    "create_conn",
 ]
 
 # Connections, membership, fetching.
@@ -89,16 +96,22 @@ CoordinationType: Any = _CoordinationType
 GroupCoordinator: Any = _GroupCoordinator
 KafkaPartition: Any = _TopicPartition
 SubscriptionState: Any = _SubscriptionState
+create_conn: Any = _create_conn
 
 # Record batches.
 DefaultRecordBatchBuilder: Any = _DefaultRecordBatchBuilder
+#: The same in Python, slower: header names are asked to encode themselves, slices of the buffer to decode themselves.
+PlainRecordBatch: Any = _DefaultRecordBatchPy
+PlainRecordBatchBuilder: Any = _DefaultRecordBatchBuilderPy
 MemoryRecords: Any = _MemoryRecords
 calc_crc32c: Any = _calc_crc32c
 
 # Requests.
 AddOffsetsToTxnRequest: Any = _transaction.AddOffsetsToTxnRequest
 AddPartitionsToTxnRequest: Any = _transaction.AddPartitionsToTxnRequest
+CreatePartitionsRequest: Any = _admin.CreatePartitionsRequest
 CreateTopicsRequest: Any = _admin.CreateTopicsRequest
+DeleteRecordsRequest: Any = _admin.DeleteRecordsRequest
 DeleteTopicsRequest: Any = _admin.DeleteTopicsRequest
 DescribeConfigsRequest: Any = _admin.DescribeConfigsRequest
 DescribeGroupsRequest: Any = _admin.DescribeGroupsRequest

@@ -21,7 +21,7 @@ from pelton.log.kafka.aio import (
     ConsumerProtocolMemberMetadata,
 )
 
-__all__ = ["Assignor", "GroupAssignment"]
+__all__ = ["Assignor", "GroupAssignment", "members_told"]
 
 _VERSION = 0
 
@@ -124,12 +124,14 @@ class Assignor(AbstractPartitionAssignor):
 
     def on_assignment(self, assignment: Any) -> None:
         """Take note of what the leader decided."""
-        told = json.loads(assignment.user_data)
         self._tasks = frozenset(partition.partition for partition in assignment.partitions())
-        self.last = GroupAssignment(
-            frozenset(told["standbys"]),
-            tuple(
-                MemberInfo(entry["id"], entry["address"], frozenset(entry["tasks"]), frozenset(entry["standbys"]))
-                for entry in told["members"]
-            ),
-        )
+        standbys = json.loads(assignment.user_data)["standbys"]
+        self.last = GroupAssignment(frozenset(standbys), members_told(assignment.user_data))
+
+
+def members_told(user_data: bytes) -> tuple[MemberInfo, ...]:
+    """Return the whole picture of the group that is in every member's assignment."""
+    return tuple(
+        MemberInfo(entry["id"], entry["address"], frozenset(entry["tasks"]), frozenset(entry["standbys"]))
+        for entry in json.loads(user_data)["members"]
+    )

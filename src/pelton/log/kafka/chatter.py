@@ -2,6 +2,8 @@
 
 aiokafka reports each retry as a warning or an error, several at every start of a worker. A trouble that does not pass
 becomes an error of ours (`UnavailableError`, `ConfigurationError`) or a warning of `pelton.log.kafka`, with a hint.
+
+At DEBUG it logs every request whole, the one with the password among them: that one is kept out of the log.
 """
 
 from __future__ import annotations
@@ -33,10 +35,23 @@ class _Demotion(logging.Filter):
         return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
 
 
-_FILTERS = {name: _Demotion(beginnings) for name, beginnings in _ROUTINE.items()}
+class _Redaction(logging.Filter):
+    """Replaces what is exchanged to authenticate by its name: PLAIN sends the password as it is."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                f"{type(arg).__name__}(not shown)" if type(arg).__name__.startswith("SaslAuthenticate") else arg
+                for arg in record.args
+            )
+        return True
+
+
+_FILTERS: dict[str, logging.Filter] = {name: _Demotion(beginnings) for name, beginnings in _ROUTINE.items()}
+_FILTERS["aiokafka.conn"] = _Redaction()
 
 
 def quieten() -> None:
-    """Have aiokafka's routine retries logged as DEBUG, in the whole process. Idempotent."""
+    """Have aiokafka's routine retries logged as DEBUG, and no secrets at all, in the whole process. Idempotent."""
     for name, demotion in _FILTERS.items():
         logging.getLogger(name).addFilter(demotion)

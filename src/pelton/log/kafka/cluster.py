@@ -13,18 +13,20 @@ from typing import Any, TypeVar
 
 from pelton.batch import TopicPartition
 from pelton.clock import Clock
-from pelton.errors import ConfigurationError, UnavailableError
+from pelton.errors import ConfigurationError, PeltonError, UnavailableError
 from pelton.log.kafka.aio import (
-    AIOKafkaClient,
     CoordinationType,
     DescribeGroupsRequest,
     IncompatibleBrokerVersion,
     KafkaConnectionError,
     KafkaError,
     KafkaPartition,
+    create_conn,
 )
 from pelton.log.kafka.chatter import quieten
+from pelton.log.kafka.client import Client
 from pelton.log.kafka.codes import MOVED, RETRIABLE, error_for, name_of
+from pelton.log.kafka.refusal import refusal
 
 __all__ = ["GROUP", "TRANSACTION", "Again", "Cluster", "ConnectionSettings", "check"]
 
@@ -40,6 +42,8 @@ PATIENCE_S = 30.0
 #: A retry usually waits for a marker or a verification that takes a broker 1-3 ms, so begin there.
 BACKOFF_FIRST_S = 0.001
 BACKOFF_LAST_S = 0.1
+#: How long a broker that could not be reached may take to tell why.
+_PROBE_TIMEOUT_MS = 5_000
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class ConnectionSettings:
     def client(self) -> Any:
         """Return a new aiokafka client, not yet connected. Raises: ConfigurationError."""
         try:
-            return AIOKafkaClient(
+            return Client(
                 bootstrap_servers=list(self.bootstrap),
                 client_id=self.client_id,
                 request_timeout_ms=30_000,
@@ -76,14 +80,27 @@ class ConnectionSettings:
             await client.bootstrap()
         except KafkaConnectionError as error:
             await client.close()
-            raise UnavailableError(
-                f"could not reach Kafka at {', '.join(self.bootstrap)}",
-                hint="is the broker running, is the address right, do the security settings match the listener?",
-            ) from error
+            raise await self._refusal(client.hosts) from error
         except BaseException:
             await client.close()
             raise
         return client
+
+    async def _refusal(self, hosts: Iterable[tuple[str, int, Any]]) -> PeltonError:
+        """Connect to each broker once more, to learn what is in the way."""
+        reasons: list[BaseException] = []
+        security = dict(self.security)
+        protocol = str(security.setdefault("security_protocol", "PLAINTEXT"))
+        for host, port, _ in hosts:
+            try:
+                connection = await create_conn(
+                    host, port, client_id=self.client_id, request_timeout_ms=_PROBE_TIMEOUT_MS, **security
+                )
+            except (OSError, KafkaError) as reason:  # a TimeoutError is an OSError
+                reasons.append(reason)
+            else:
+                connection.close()
+        return refusal(self.bootstrap, protocol, reasons)
 
 
 class Again(Exception):
@@ -107,13 +124,17 @@ def check(code: int, doing: str, partition: TopicPartition | None = None, *, det
 
 
 class Cluster:
-    """Brokers, leaders and coordinators, as last heard, and the requests sent to them."""
+    """Brokers, leaders and coordinators, as last heard, and the requests sent to them.
+
+    batch_bytes_max: how large a sealed batch each topic takes (its max.message.bytes), where that was asked.
+    """
 
     def __init__(self, settings: ConnectionSettings, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
         self.requests = 0
         self.retries = 0
+        self.batch_bytes_max: dict[str, int] = {}
         self._client: Any = None
         self._coordinators: dict[tuple[int, str], int] = {}
 
@@ -145,6 +166,29 @@ class Cluster:
         """Return topic -> number of partitions as last heard, internal topics left out."""
         known = self.client.cluster
         return {topic: len(known.partitions_for_topic(topic) or ()) for topic in known.topics()}
+
+    def under_replicated(self) -> Mapping[str, int]:
+        """Return topic -> partitions with fewer replicas in sync than they should have, as last heard.
+
+        That is every five minutes, and when something is not where it was. Topics that have none are there with 0.
+        """
+        if self._client is None:
+            return {}
+        known: Mapping[str, Mapping[int, Any]] = self._client.cluster._partitions  # aiokafka has no public name for it
+        return {topic: sum(len(one.isr) < len(one.replicas) for one in known[topic].values()) for topic in known}
+
+    def layouts(self) -> Mapping[str, tuple[int, int]]:
+        """Return topic -> number of partitions, and of replicas of the one that has fewest; internal topics too."""
+        known: Mapping[str, Mapping[int, Any]] = self.client.cluster._partitions  # aiokafka has no public name for it
+        return {
+            topic: (len(found), min(len(one.replicas) for one in found.values()))
+            for topic, found in known.items()
+            if found
+        }
+
+    def nodes(self) -> Mapping[int, str]:
+        """Return the id of each broker -> its address, as last heard."""
+        return {int(one.nodeId): f"{one.host}:{one.port}" for one in self.client.cluster.brokers()}
 
     def any_node(self) -> int:
         """Return the id of some broker. Raises: Again."""

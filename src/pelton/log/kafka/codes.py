@@ -8,7 +8,14 @@ from __future__ import annotations
 from enum import IntEnum
 
 from pelton.batch import TopicPartition
-from pelton.errors import ConfigurationError, FencedError, PeltonError, UnavailableError
+from pelton.errors import (
+    ConfigurationError,
+    FencedError,
+    PeltonError,
+    RecordRefusedError,
+    RecordTooLargeError,
+    UnavailableError,
+)
 
 __all__ = ["CONFIGURATION", "FENCED", "MOVED", "RETRIABLE", "Code", "ProducerFenced", "error_for", "name_of"]
 
@@ -40,11 +47,15 @@ class Code(IntEnum):
     NOT_ENOUGH_REPLICAS = 19
     NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20
     ILLEGAL_GENERATION = 22
+    INCONSISTENT_GROUP_PROTOCOL = 23
+    INVALID_GROUP_ID = 24
     UNKNOWN_MEMBER_ID = 25
+    INVALID_SESSION_TIMEOUT = 26
     REBALANCE_IN_PROGRESS = 27
     TOPIC_AUTHORIZATION_FAILED = 29
     GROUP_AUTHORIZATION_FAILED = 30
     CLUSTER_AUTHORIZATION_FAILED = 31
+    INVALID_TIMESTAMP = 32
     TOPIC_ALREADY_EXISTS = 36
     INVALID_PARTITIONS = 37
     INVALID_REPLICATION_FACTOR = 38
@@ -64,6 +75,7 @@ class Code(IntEnum):
     UNKNOWN_PRODUCER_ID = 59
     FENCED_LEADER_EPOCH = 74
     UNKNOWN_LEADER_EPOCH = 75
+    OFFSET_NOT_AVAILABLE = 78
     FENCED_INSTANCE_ID = 82
     INVALID_RECORD = 87
     UNSTABLE_OFFSET_COMMIT = 88
@@ -100,6 +112,7 @@ RETRIABLE = MOVED | {
     Code.NOT_ENOUGH_REPLICAS,
     Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
     Code.CONCURRENT_TRANSACTIONS,
+    Code.OFFSET_NOT_AVAILABLE,
     Code.UNSTABLE_OFFSET_COMMIT,
 }
 
@@ -113,15 +126,30 @@ FENCED = frozenset(
     }
 )
 _PRODUCER_FENCED = frozenset({Code.INVALID_PRODUCER_EPOCH, Code.PRODUCER_FENCED})
+#: The record is at fault, or its event; which settings of the topic it offends, `topics.record_rules` tells.
+_REFUSED: dict[int, type[RecordRefusedError]] = {
+    Code.MESSAGE_TOO_LARGE: RecordTooLargeError,
+    Code.RECORD_LIST_TOO_LARGE: RecordTooLargeError,
+    Code.INVALID_RECORD: RecordRefusedError,
+    Code.INVALID_TIMESTAMP: RecordRefusedError,
+}
 
 #: What the reader can do about a code that means "the program, its settings or its rights are wrong".
 CONFIGURATION = {
     Code.MESSAGE_TOO_LARGE: "raise max.message.bytes of the topic, or send smaller records",
     Code.RECORD_LIST_TOO_LARGE: "raise segment.bytes of the topic, or send smaller records",
     Code.INVALID_RECORD: "records of a compacted topic need a key",
+    Code.INVALID_TIMESTAMP: "raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic, or "
+    "set message.timestamp.type to LogAppendTime",
     Code.INVALID_TOPIC: "topic names have letters, digits, '.', '_' and '-' only",
+    Code.INCONSISTENT_GROUP_PROTOCOL: "consumers of another kind are members of this group, as of an application that "
+    "ran under this id before: stop them, or take another id",
+    Code.INVALID_GROUP_ID: "give the application an id",
+    Code.INVALID_SESSION_TIMEOUT: "set broker_session_timeout between group.min.session.timeout.ms and "
+    "group.max.session.timeout.ms of the broker",
     Code.OFFSET_METADATA_TOO_LARGE: "raise offset.metadata.max.bytes of the broker, or run fewer agents on one topic",
-    Code.TOPIC_AUTHORIZATION_FAILED: "grant this user READ, WRITE and DESCRIBE on the topic",
+    Code.TOPIC_AUTHORIZATION_FAILED: "grant this user READ, WRITE and DESCRIBE on the topic, "
+    "and DELETE where it is one for repartitioning",
     Code.GROUP_AUTHORIZATION_FAILED: "grant this user READ on the group",
     Code.CLUSTER_AUTHORIZATION_FAILED: "grant this user IDEMPOTENT_WRITE and CREATE on the cluster",
     Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant this user WRITE and DESCRIBE on the transactional id",
@@ -151,5 +179,6 @@ def error_for(code: int, doing: str, partition: TopicPartition | None = None, *,
     if code in FENCED:
         return FencedError(text, hint=_FENCED_HINT, topic=topic, partition=number)
     if code in CONFIGURATION:
-        return ConfigurationError(text, hint=CONFIGURATION[Code(code)], topic=topic, partition=number)
+        kind = _REFUSED.get(code, ConfigurationError)
+        return kind(text, hint=CONFIGURATION[Code(code)], topic=topic, partition=number)
     return UnavailableError(text, topic=topic, partition=number)

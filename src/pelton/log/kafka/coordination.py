@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ NO_GENERATION = -1
 REBALANCE_TIMEOUT_MS = 60_000
 _NEVER_MS = 10**15
 _UNKNOWN_MEMBER = ""
+#: What the coordinator answers to a member that it knows.
+_KNOWN = (0, Code.REBALANCE_IN_PROGRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,10 @@ class _Coordinator(GroupCoordinator):
     async def _send_req(self, request: Any) -> Any:
         if isinstance(request, HeartbeatRequest):
             request = StaticHeartbeatRequest(self.group_id, self.generation, self.member_id, self._group_instance_id)
+        sent_at_s = time.monotonic()
         answer = await super()._send_req(request)
+        if getattr(answer, "error_code", None) in _KNOWN and not isinstance(request, LeaveGroupRequest):
+            self._owner.confirmed_at_s = sent_at_s
         if getattr(answer, "error_code", 0) == Code.FENCED_INSTANCE_ID:
             self._end()
             raise KafkaError(Code.FENCED_INSTANCE_ID.name)
@@ -155,6 +161,7 @@ class Coordination:
 
     events: what the next `Group.fetch` must handle, in order.
     news: set when there is an event, or an error for `check` to raise.
+    confirmed_at_s: when the last of this member's requests was sent by whose answer the group has it as a member.
     """
 
     def __init__(self, client: Any, options: GroupOptions) -> None:
@@ -163,6 +170,7 @@ class Coordination:
         self.assignor = Assignor(options)
         self.client = client
         self.subscriptions = SubscriptionState(loop=asyncio.get_running_loop())
+        self.confirmed_at_s = 0.0
         self._closed = False
         self._listener = _Listener(self)
         self.subscribe(options.topics)

@@ -7,20 +7,23 @@ which costs 7.5 us a record of 180 bytes where level 1 costs 0.75 and is a third
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cramjam
 
-from pelton.batch import OutgoingBatch
+from pelton.batch import Headers, OutgoingBatch
 from pelton.errors import InternalError
-from pelton.log.kafka.aio import DefaultRecordBatchBuilder, calc_crc32c
+from pelton.log.kafka.aio import DefaultRecordBatchBuilder, PlainRecordBatchBuilder, calc_crc32c
+from pelton.log.kafka.names import ForeignName, foreign
 
-__all__ = ["BATCH_BYTES_MAX", "Chunk", "chunks", "seal"]
+__all__ = ["BATCH_BYTES_MAX", "OVERHEAD_BYTES", "Chunk", "chunks", "seal"]
 
-#: Uncompressed, so that a batch always fits a topic's default max.message.bytes (1,048,588); only a single record
-#: may be larger, and then travels alone.
+#: Uncompressed, so that a batch always fits a topic's default max.message.bytes (1,048,588), however the broker may
+#: compress it anew; only a single record may be larger, and then travels alone.
 BATCH_BYTES_MAX = 1_000_000
+#: At most what a batch of one record takes beside its key, value and headers: 61 bytes of its own, 36 of lengths.
+OVERHEAD_BYTES = 100
 BATCH_ROWS_MAX = 16_384
 
 _COMPRESS_FROM_BYTES = 512
@@ -42,29 +45,37 @@ class Chunk(NamedTuple):
     builder: Any
 
 
-def chunks(batch: OutgoingBatch, *, transactional: bool) -> Iterator[Chunk]:
-    """Cut a batch into chunks of at most BATCH_BYTES_MAX, in order."""
+def chunks(batch: OutgoingBatch, *, transactional: bool, bytes_max: int = BATCH_BYTES_MAX) -> Iterator[Chunk]:
+    """Cut a batch into chunks of at most so many bytes, in order; a larger record makes one by itself."""
     row, end = 0, len(batch)
     if not len(batch.values) == len(batch.timestamps_ms) == end:
         raise InternalError(
             f"could not write to {batch.topic}[{batch.partition}]: {end} keys, {len(batch.values)} values, "
             f"{len(batch.timestamps_ms)} timestamps"
         )
+    headers = batch.headers
+    kind = DefaultRecordBatchBuilder
+    if headers is not None and foreign(headers):
+        kind, headers = PlainRecordBatchBuilder, [_encodable(own) for own in headers]
     while row < end:
-        builder = DefaultRecordBatchBuilder(2, 0, int(transactional), -1, -1, -1, BATCH_BYTES_MAX)
-        count = _fill(builder, batch, row)
+        builder = kind(2, 0, int(transactional), -1, -1, -1, bytes_max)
+        count = _fill(builder, batch, headers, row)
         yield Chunk(row, count, builder)
         row += count
 
 
-def _fill(builder: Any, batch: OutgoingBatch, row: int) -> int:
+def _encodable(headers: Headers) -> Headers:
+    return tuple((ForeignName(name), value) for name, value in headers)
+
+
+def _fill(builder: Any, batch: OutgoingBatch, all_headers: Sequence[Headers] | None, row: int) -> int:
     """Append rows from one on until the builder is full; return how many it took."""
     append = builder.append
-    no_headers: list[tuple[str, bytes]] = []
+    no_headers: list[tuple[str, bytes | None]] = []
     end = min(len(batch), row + BATCH_ROWS_MAX)
     rows = zip(batch.timestamps_ms[row:end], batch.keys[row:end], batch.values[row:end], strict=True)
     for count, (timestamp_ms, key, value) in enumerate(rows):
-        headers = list(batch.headers[row + count]) if batch.headers is not None else no_headers
+        headers = list(all_headers[row + count]) if all_headers is not None else no_headers
         if append(count, timestamp_ms, key, value, headers) is None:
             return count
     return end - row

@@ -9,15 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition, by_rank
 from pelton.errors import FencedError, PeltonError, UnavailableError
+from pelton.killpoints import step
 from pelton.log.contract import GroupOptions, MemberInfo, Position, RebalanceListener
 from pelton.log.kafka.aio import KafkaError, OffsetCommitRequest
 from pelton.log.kafka.cluster import GROUP, Cluster, check
 from pelton.log.kafka.codes import CONFIGURATION, ProducerFenced, error_for
 from pelton.log.kafka.coordination import Assigned, Coordination, Fenced, Revoked
 from pelton.log.kafka.fetching import Fetcher
-from pelton.log.kafka.offsets import first_offsets, group_positions
+from pelton.log.kafka.offsets import decided_positions, first_offsets, group_positions
 from pelton.log.kafka.producer import Producer
 from pelton.log.kafka.transaction import Membership, Transactions
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: A broker answers a fetch within 200 ms even when there is nothing new.
 SILENCE_S_MAX = 10.0
+#: How often a member asks whether a transaction over its partitions is decided, in seconds.
+_UNDECIDED_S = 0.1
 _NO_RETENTION = -1
 
 
@@ -58,17 +61,18 @@ class KafkaGroup:
         coordination: Coordination,
         options: GroupOptions,
         listener: RebalanceListener,
-        producer: Producer,
+        producers: Sequence[Producer],
     ) -> None:
         self._cluster = cluster
         self._coordination = coordination
         self._options = options
         self._listener = listener
-        self._producer = producer
+        self._producers = producers
         self._news = coordination.news
         self._fetcher = Fetcher(cluster, coordination.news, options.fetch_bytes_max)
-        self._transactions = Transactions(cluster, producer)
+        self._transactions = Transactions(cluster, producers)
         self._assignment: frozenset[TopicPartition] = frozenset()
+        self._placing: asyncio.Task[None] | None = None
         self._members: tuple[MemberInfo, ...] = ()
         self._member_id = ""
         self._generation: int = -1
@@ -93,6 +97,10 @@ class KafkaGroup:
     def members(self) -> Sequence[MemberInfo]:
         """Return all members, as of the last rebalance."""
         return self._members
+
+    def confirmed_at_s(self) -> float:
+        """Return when what the coordinator last took from this member was sent."""
+        return self._coordination.confirmed_at_s
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -123,6 +131,8 @@ class KafkaGroup:
         "Nothing to read" must not stand for "nobody there".
         """
         doing = f"read as a member of group {self._options.group_id!r}"
+        if self._placing is not None and self._placing.done():
+            self._placing.result()  # raises what ended it
         try:
             self._coordination.check()
         except KafkaError as error:
@@ -187,11 +197,15 @@ class KafkaGroup:
                 log.warning("group %s gave up this member: its partitions are lost", self._options.group_id)
                 await self._listener.lost(partitions)
         finally:
+            await self._end_placing()
             self._assignment = frozenset()
             self._fetcher.assign({})
 
     async def _take_over(self, event: Assigned) -> None:
-        """Set the positions of a new assignment and tell the engine; records flow once it has returned."""
+        """Set the positions of a new assignment and tell the engine; records flow once it has returned.
+
+        A partition over which a transaction is undecided does not hold the others back: its position follows.
+        """
         if event.partitions != self._assignment or event.generation != self._generation:
             await self._set_positions(event.partitions)
         self._assignment, self._members = event.partitions, event.group.members
@@ -202,9 +216,40 @@ class KafkaGroup:
         self._ready = True
 
     async def _set_positions(self, partitions: frozenset[TopicPartition]) -> None:
-        positions = await self.committed(partitions)
-        firsts = await first_offsets(self._cluster, partitions - positions.keys(), self._options.start)
-        self._fetcher.assign(firsts | {partition: position.offset for partition, position in positions.items()})
+        await self._end_placing()
+        starts, undecided = await self._starts(partitions)
+        self._fetcher.assign(starts | dict.fromkeys(undecided))
+        if undecided:
+            log.info("positions wait for transactions to be decided: %s", ", ".join(map(str, sorted(undecided))))
+            self._placing = asyncio.create_task(self._place(undecided), name="pelton positions")
+
+    async def _starts(
+        self, partitions: Iterable[TopicPartition]
+    ) -> tuple[dict[TopicPartition, int], frozenset[TopicPartition]]:
+        """Return where to begin, and the partitions of which that is not decided."""
+        wanted = frozenset(partitions)
+        positions, undecided = await decided_positions(self._cluster, self._options.group_id, wanted)
+        fresh = wanted - positions.keys() - undecided
+        firsts = await first_offsets(self._cluster, fresh, self._options.start)
+        return firsts | {partition: position.offset for partition, position in positions.items()}, undecided
+
+    async def _place(self, undecided: frozenset[TopicPartition]) -> None:
+        """Set the positions of these partitions as soon as each is decided; the broker sees to it that each is."""
+        while undecided:
+            await self._cluster.clock.sleep(_UNDECIDED_S)
+            try:
+                starts, undecided = await self._starts(undecided)
+            except UnavailableError as error:
+                log.warning("%s", error)
+                continue
+            for partition, offset in starts.items():
+                self._fetcher.place(partition, offset)
+
+    async def _end_placing(self) -> None:
+        if self._placing is not None:
+            self._placing.cancel()
+            await asyncio.gather(self._placing, return_exceptions=True)
+            self._placing = None
 
     def update(self, *, topics: frozenset[str] | None = None, held: frozenset[int] | None = None) -> None:
         """Read other topics, or tell of other state on disk; a change of topics causes a rebalance."""
@@ -225,6 +270,7 @@ class KafkaGroup:
         try:
             await self._let_go()
         finally:
+            await self._end_placing()
             await self._fetcher.close()
             await self._coordination.close()
 
@@ -265,18 +311,24 @@ class KafkaGroup:
     async def _commit_in_turn(
         self, writes: Sequence[OutgoingBatch], positions: Mapping[TopicPartition, Position], member: Membership
     ) -> list[int]:
-        """Write the records, then the positions (at least once)."""
-        if not self._producer.ready:
-            await self._producer.initialise()
+        """Write the records, one rank after the other, then the positions (at least once)."""
+        (producer,) = self._producers
+        if not producer.ready:
+            await producer.initialise()
+        bases = [-1] * len(writes)
         try:
-            bases = await self._producer.produce(writes)
+            for places in by_rank(writes):
+                found = await producer.produce([writes[place] for place in places])
+                for place, base in zip(places, found, strict=True):
+                    bases[place] = base
         except BaseException:
-            self._producer.reset()
+            producer.reset()
             raise
         if positions:
             await self._commit_positions(positions, member)
         return bases
 
+    @step("offsets")
     async def _commit_positions(self, positions: Mapping[TopicPartition, Position], member: Membership) -> None:
         topics: dict[str, list[tuple[int, int, str]]] = {}
         for (topic, number), position in positions.items():
@@ -303,8 +355,8 @@ class KafkaGroup:
             rebalances=self._rebalances,
             records_fetched=self._fetcher.records,
             bytes_fetched=self._fetcher.bytes,
-            records_written=self._producer.records,
-            bytes_written=self._producer.bytes,
+            records_written=sum(producer.records for producer in self._producers),
+            bytes_written=sum(producer.bytes for producer in self._producers),
             commits=self._commits,
             commits_failed=self._failed,
         )

@@ -6,20 +6,31 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import Clock, SystemClock
 from pelton.errors import ConfigurationError
-from pelton.log.contract import GroupOptions, OffsetRange, Position, RebalanceListener, TopicSpec
-from pelton.log.kafka import offsets
+from pelton.log.contract import (
+    GroupOptions,
+    MemberInfo,
+    OffsetRange,
+    Position,
+    RebalanceListener,
+    RecordRules,
+    TopicSpec,
+)
+from pelton.log.kafka import offsets, upkeep
 from pelton.log.kafka.cluster import Cluster, ConnectionSettings
 from pelton.log.kafka.coordination import Coordination
+from pelton.log.kafka.described import members_of
+from pelton.log.kafka.encoding import BATCH_BYTES_MAX, OVERHEAD_BYTES
 from pelton.log.kafka.group import KafkaGroup
 from pelton.log.kafka.producer import Producer
 from pelton.log.kafka.reader import PartitionReader
-from pelton.log.kafka.topics import declare, delete
+from pelton.log.kafka.topics import batch_bytes_max, declare, delete, record_rules, trim
+from pelton.log.upkeep import ServerState, TopicState
 
 __all__ = ["KafkaLog", "LogStatistics"]
 
@@ -31,13 +42,17 @@ _READER_LANES = 4
 
 @dataclass(frozen=True, slots=True)
 class LogStatistics:
-    """A connection's counters: requests sent, retries among them, records and bytes appended, readers open."""
+    """A connection's counters: requests sent, retries among them, records and bytes appended, readers open.
+
+    under_replicated: topic -> partitions that lack a replica in sync; empty when the log is not open.
+    """
 
     requests: int
     retries: int
     records_appended: int
     bytes_appended: int
     readers: int
+    under_replicated: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class KafkaLog:
@@ -95,6 +110,17 @@ class KafkaLog:
         counts = self._cluster.partition_counts()
         return {topic: counts[topic] for topic in topics if topic in counts}
 
+    async def record_bytes_max(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return topic -> how large a record may be; what is written from now on is cut to batches that fit."""
+        wanted = set(topics)
+        limits = await batch_bytes_max(self._cluster, wanted)
+        self._cluster.batch_bytes_max |= dict.fromkeys(wanted, BATCH_BYTES_MAX) | limits
+        return {topic: max(0, limit - OVERHEAD_BYTES) for topic, limit in limits.items()}
+
+    async def record_rules(self, topics: Iterable[str]) -> Mapping[str, RecordRules]:
+        """Return topic -> what else it asks of its records; topics that tell nobody are missing."""
+        return await record_rules(self._cluster, topics)
+
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics, without Kafka's internal ones."""
         await self._cluster.refresh()
@@ -104,9 +130,31 @@ class KafkaLog:
         """Delete these topics and their records; names that do not exist are ignored."""
         await delete(self._cluster, topics)
 
+    async def states(self, topics: Iterable[str]) -> Mapping[str, TopicState]:
+        """Return topic -> how it is; topics that do not exist are missing."""
+        return await upkeep.states(self._cluster, topics)
+
+    async def configure(self, topic: str, config: Mapping[str, str]) -> None:
+        """Change these settings of a topic, and leave all others as they are."""
+        await upkeep.configure(self._cluster, topic, config)
+
+    async def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        await upkeep.grow(self._cluster, topic, partitions)
+
+    async def servers(self) -> Sequence[ServerState]:
+        """Return the servers of the log: its brokers that can be reached."""
+        return await upkeep.servers(self._cluster)
+
+    async def trim(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Delete the records of partitions before an offset each; see the contract."""
+        await trim(self._cluster, ends)
+
     async def append(self, batches: Sequence[OutgoingBatch]) -> Sequence[int]:
         """Append outside of any transaction; durable when this returns. See the contract."""
         async with self._appending:
+            if unknown := {batch.topic for batch in batches} - self._cluster.batch_bytes_max.keys():
+                await self.record_bytes_max(unknown)
             if not self._producer.ready:
                 await self._producer.initialise()
             try:
@@ -119,16 +167,18 @@ class KafkaLog:
         """Read committed records from an offset, outside of any group. See the contract."""
         reader = self._readers.get(partition)
         if reader is None:
-            lane = ("read", hash(partition) % _READER_LANES)
+            lane = hash(partition) % _READER_LANES
             reader = self._readers[partition] = PartitionReader(self._cluster, partition, lane)
             if len(self._readers) > _READERS_MAX:
                 self._readers.popitem(last=False)[1].close()
         self._readers.move_to_end(partition)
         return await reader.read(offset, bytes_max=bytes_max, timeout_s=timeout_s)
 
-    async def offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, OffsetRange]:
+    async def offsets(
+        self, partitions: Iterable[TopicPartition], *, decided: bool = False
+    ) -> Mapping[TopicPartition, OffsetRange]:
         """Return the range of offsets each partition holds, once transactions that are ending have ended."""
-        return await offsets.offset_ranges(self._cluster, partitions)
+        return await offsets.offset_ranges(self._cluster, partitions, decided=decided)
 
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
         """Return the offset of the first record with this timestamp or a later one; None when there is none."""
@@ -141,21 +191,25 @@ class KafkaLog:
         """Return a group's committed positions without joining it; partitions that have none are missing."""
         return await offsets.group_positions(self._cluster, group_id, partitions)
 
+    async def group_members(self, group_id: str) -> Sequence[MemberInfo]:
+        """Return a group's members as of its last rebalance, without joining it."""
+        return await members_of(self._cluster, group_id)
+
     async def join(self, options: GroupOptions, listener: RebalanceListener) -> KafkaGroup:
         """Become a member of a group; the first assignment is made by the first calls of `Group.fetch`.
 
-        With exactly-once this fences an earlier producer of the same transactional id and aborts what it left open,
+        With exactly-once this fences earlier producers of the same transactional ids and aborts what they left open,
         so a restarted worker does not hold its own readers back until the transaction times out.
         """
-        producer = Producer(
-            self._cluster,
-            transactional_id=_transactional_id(options) if options.guarantee == "exactly_once" else None,
-            transaction_timeout_ms=options.transaction_timeout_ms,
-        )
-        await producer.initialise()
+        producers = [
+            Producer(self._cluster, transactional_id=name, transaction_timeout_ms=options.transaction_timeout_ms)
+            for name in _transactional_ids(options)
+        ]
+        for producer in producers:  # in turn: one that was left behind by a failure would fence its successor
+            await producer.initialise()
         await self._cluster.until_coordinated(options.group_id)
         coordination = Coordination(await self._settings.connected(), options)
-        group = KafkaGroup(self._cluster, coordination, options, listener, producer)
+        group = KafkaGroup(self._cluster, coordination, options, listener, producers)
         self._groups.append(group)
         return group
 
@@ -167,11 +221,13 @@ class KafkaLog:
             records_appended=self._producer.records,
             bytes_appended=self._producer.bytes,
             readers=len(self._readers),
+            under_replicated=self._cluster.under_replicated(),
         )
 
 
-def _transactional_id(options: GroupOptions) -> str:
-    """Return the given id, or a stable one for a member with a name, or else a fresh one."""
-    if options.transactional_id:
-        return options.transactional_id
-    return f"{options.group_id}-{options.instance_id or uuid.uuid4()}"
+def _transactional_ids(options: GroupOptions) -> Sequence[str | None]:
+    """Return a name for each of two producers: the given one, a stable one for a member with a name, or a fresh one."""
+    if options.guarantee != "exactly_once":
+        return [None]
+    name = options.transactional_id or f"{options.group_id}-{options.instance_id or uuid.uuid4()}"
+    return [f"{name}-0", f"{name}-1"]

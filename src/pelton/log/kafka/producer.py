@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Coroutine, Iterator, Sequence, Set
+from typing import Any, NamedTuple, TypeVar
 
 from pelton.batch import OutgoingBatch, TopicPartition
 from pelton.errors import UnavailableError
+from pelton.killpoints import step
 from pelton.log.kafka.aio import InitProducerIdRequest, KafkaError, ProduceRequest
 from pelton.log.kafka.cluster import BACKOFF_FIRST_S, BACKOFF_LAST_S, PATIENCE_S, TRANSACTION, Again, Cluster, check
 from pelton.log.kafka.codes import MOVED, RETRIABLE, Code, error_for, name_of
-from pelton.log.kafka.encoding import chunks, seal
+from pelton.log.kafka.encoding import BATCH_BYTES_MAX, chunks, seal
 
 __all__ = ["Producer"]
+
+T = TypeVar("T")
 
 #: How much one round of requests may carry; bounds the memory of a commit of any size.
 ROUND_BYTES_MAX = 8 * 1024 * 1024
@@ -59,6 +62,12 @@ class Producer:
         self._sequences: dict[TopicPartition, int] = {}
 
     @property
+    def name(self) -> str:
+        """Its transactional id; only of one that has one."""
+        assert self.transactional_id is not None
+        return self.transactional_id
+
+    @property
     def ready(self) -> bool:
         """Whether `produce` may be called."""
         return self.id >= 0
@@ -88,7 +97,7 @@ class Producer:
     async def produce(self, batches: Sequence[OutgoingBatch]) -> list[int]:
         """Write the batches, in order for each partition; return the offset of each one's first record (-1 when empty).
 
-        Raises: UnavailableError, FencedError; ConfigurationError for a record that the topic does not take.
+        Raises: UnavailableError, FencedError; RecordRefusedError for what a topic does not take.
         """
         bases = [-1] * len(batches)
         in_flight: asyncio.Task[None] | None = None
@@ -132,11 +141,13 @@ class Producer:
     ) -> Iterator[_Sealed]:
         """Seal the batches of one partition, numbering their records."""
         for index in indices:
-            for chunk in chunks(batches[index], transactional=self.transactional_id is not None):
+            bytes_max = min(BATCH_BYTES_MAX, self._cluster.batch_bytes_max.get(partition.topic, BATCH_BYTES_MAX))
+            for chunk in chunks(batches[index], transactional=self.transactional_id is not None, bytes_max=bytes_max):
                 sequence = self._sequences.get(partition, 0)
                 self._sequences[partition] = (sequence + chunk.records) % _SEQUENCES
                 yield _Sealed(index, chunk.row, seal(chunk, self.id, self.epoch, sequence))
 
+    @step("produce")
     async def _deliver(self, round_: _Round, bases: list[int]) -> None:
         """Send a round until every batch is acknowledged; a repeated batch is recognised by its sequence number."""
         clock = self._cluster.clock
@@ -161,9 +172,8 @@ class Producer:
             by_leader = self._cluster.by_leader(pending)
         except Again as trouble:
             return trouble
-        troubles = await asyncio.gather(
-            *(self._send(node, {p: pending[p] for p in led}, pending, bases) for node, led in by_leader.items())
-        )
+        requests = [self._send(node, {p: pending[p] for p in led}, pending, bases) for node, led in by_leader.items()]
+        troubles = await _all_of(requests)
         return next((trouble for trouble in troubles if trouble is not None), None)
 
     async def _send(self, node: int, part: _Round, pending: _Round, bases: list[int]) -> Again | None:
@@ -191,10 +201,26 @@ class Producer:
         return trouble
 
 
-def partitions_of(batches: Sequence[OutgoingBatch]) -> Mapping[str, list[int]]:
-    """Return topic -> partition numbers that the batches write to, without the empty ones."""
-    topics: dict[str, set[int]] = {}
-    for batch in batches:
-        if len(batch):
-            topics.setdefault(batch.topic, set()).add(batch.partition)
-    return {topic: sorted(numbers) for topic, numbers in topics.items()}
+async def _all_of(requests: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all, also when one fails: whoever aborts then must not be overtaken by what is still on its way.
+
+    Raises: what the first of those that failed raised.
+    """
+    tasks = [asyncio.create_task(request) for request in requests]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    errors = [task.exception() for task in tasks]  # of all, or asyncio would miss somebody who looks at the others
+    for error in errors:
+        if error is not None:
+            raise error
+    return [task.result() for task in tasks]
+
+
+def partitions_of(batches: Sequence[OutgoingBatch]) -> Set[TopicPartition]:
+    """Return the partitions that the batches write to, without those of empty ones."""
+    return {TopicPartition(batch.topic, batch.partition) for batch in batches if len(batch)}

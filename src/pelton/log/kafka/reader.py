@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pelton.batch import RecordBatch, TopicPartition
-from pelton.errors import OffsetOutOfRangeError
-from pelton.log.kafka.aio import FetchRequest, MemoryRecords
+from pelton.errors import OffsetOutOfRangeError, UnavailableError
+from pelton.log.kafka.aio import FetchRequest, KafkaError
 from pelton.log.kafka.cluster import Cluster, check
 from pelton.log.kafka.codes import Code
 from pelton.log.kafka.columns import Unpacker
@@ -26,11 +26,15 @@ class PartitionReader:
     def __init__(self, cluster: Cluster, source: TopicPartition, lane: Hashable) -> None:
         self.source = source
         self._cluster = cluster
-        self._lane = lane
+        # A broker answers one request of a connection after the other. Whoever waits at an end for what comes next, as
+        # a global table does, must not hold up a restore, each read of which would take WAIT_MS_MAX or more behind it.
+        self._lane, self._waiting_lane = ("read", lane), ("wait", lane)
         self._lock = asyncio.Lock()
         self._unpacker: Unpacker | None = None
         self._ahead: asyncio.Task[Unpacker] | None = None
         self._position = -1
+        #: The last stable offset, as last heard.
+        self._end = -1
 
     def close(self) -> None:
         """Give up what was read ahead."""
@@ -56,7 +60,9 @@ class PartitionReader:
             self._position = batch.next_offset
             if self._unpacker.exhausted:
                 self._unpacker = None
-                self._ahead = asyncio.create_task(self._fetch(batch.next_offset, bytes_max))
+                # At the end there is nothing to be ahead of.
+                if batch.next_offset < self._end:
+                    self._ahead = asyncio.create_task(self._fetch(batch.next_offset, bytes_max))
             return batch
 
     async def _next(self, bytes_max: int, timeout_s: float) -> Unpacker | None:
@@ -87,8 +93,10 @@ class PartitionReader:
         )
 
         async def attempt() -> Unpacker:
-            answer = await self._cluster.send(self._cluster.leader(self.source), request, self._lane)
+            lane = self._waiting_lane if 0 <= self._end <= offset else self._lane
+            answer = await self._cluster.send(self._cluster.leader(self.source), request, lane)
             ((_, fetched),) = fetched_partitions(answer)
+            self._end = fetched.end
             return fetched.unpacker(self.source, offset)
 
         return await self._cluster.retry(attempt, f"read {self.source}")
@@ -103,11 +111,23 @@ class Fetched(NamedTuple):
     data: bytes
 
     def unpacker(self, source: TopicPartition, offset: int) -> Unpacker:
-        """Return its records from an offset on. Raises: OffsetOutOfRangeError, Again, what the code stands for."""
+        """Return its records from an offset on.
+
+        Raises: OffsetOutOfRangeError, Again, what the code stands for; UnavailableError for what is no records.
+        """
         if self.code == Code.OFFSET_OUT_OF_RANGE:
             raise out_of_range(source, offset)
         check(self.code, f"read {source}", source)
-        return Unpacker(source, MemoryRecords(self.data), self.aborted, offset)
+        try:
+            return Unpacker(source, self.data, self.aborted, offset)
+        except KafkaError as error:  # asked again without a word, the same answer would come for ever
+            raise UnavailableError(
+                f"could not read {source} at offset {offset}: what the broker sent is no batch of records ({error})",
+                hint="is the broker's disk damaged? another replica may have it whole",
+                topic=source.topic,
+                partition=source.partition,
+                offset=offset,
+            ) from error
 
 
 def fetched_partitions(answer: Any) -> Iterator[tuple[TopicPartition, Fetched]]:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pelton.batch import TopicPartition
 from pelton.errors import TopicMismatch
-from pelton.log.contract import TopicSpec
-from pelton.log.kafka.aio import CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest
+from pelton.log.contract import RecordRules, TopicSpec
+from pelton.log.kafka.aio import CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest
 from pelton.log.kafka.cluster import Again, Cluster, check
 from pelton.log.kafka.codes import Code
 
-__all__ = ["declare", "delete"]
+__all__ = ["batch_bytes_max", "declare", "delete", "record_rules", "settings_of", "trim"]
 
 _LANE = "admin"
 _BROKER_DEFAULT = -1
 _TOPIC = 2
 _TIMEOUT_MS = 20_000
 _POLICY = "cleanup.policy"
+_BATCH_BYTES_MAX = "max.message.bytes"
+_CLOCK, _BEFORE, _AFTER = (f"message.timestamp.{name}" for name in ("type", "before.max.ms", "after.max.ms"))
+#: Before Kafka 3.6 there was one bound for both ways.
+_DIFFERENCE = "message.timestamp.difference.max.ms"
+_UNBOUNDED_MS = 2**63 - 1
+_NOT_TOLD = frozenset({Code.UNKNOWN_TOPIC_OR_PARTITION, Code.TOPIC_AUTHORIZATION_FAILED, Code.INVALID_TOPIC})
+#: What agents send, and dead letters, have the timestamps of their events. From Kafka 4.0 on, a topic refuses those
+#: that are an hour ahead of the broker, and one such event would fail every commit.
+_ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 
 
 async def declare(cluster: Cluster, specs: Iterable[TopicSpec]) -> dict[str, int]:
@@ -30,9 +40,9 @@ async def declare(cluster: Cluster, specs: Iterable[TopicSpec]) -> dict[str, int
     created = await _create(cluster, missing)
     found = await _visible(cluster, wanted)
     existing = [spec for name, spec in wanted.items() if name not in created]
-    policies = await _policies(cluster, [spec.name for spec in existing])
+    told = await settings_of(cluster, [spec.name for spec in existing], _POLICY)
     for spec in existing:
-        _compare(spec, found[spec.name], policies[spec.name])
+        _compare(spec, found[spec.name], told[spec.name].get(_POLICY, ""))
     return found
 
 
@@ -56,15 +66,38 @@ async def delete(cluster: Cluster, topics: Iterable[str]) -> None:
         await cluster.retry(gone, "see topics deleted")
 
 
+async def trim(cluster: Cluster, ends: Mapping[TopicPartition, int]) -> None:
+    """Delete the records of partitions before an offset each. Raises: UnavailableError, ConfigurationError."""
+    todo = dict(ends)
+
+    async def attempt() -> None:
+        for node, partitions in cluster.by_leader(list(todo)).items():
+            topics: dict[str, list[tuple[int, int]]] = {}
+            for partition in partitions:
+                topics.setdefault(partition.topic, []).append((partition.partition, todo[partition]))
+            answer = await cluster.send(node, DeleteRecordsRequest(list(topics.items()), _TIMEOUT_MS), _LANE)
+            for topic, entries, *_tags in answer.topics:
+                for number, _first, code, *_more in entries:
+                    check(code, f"delete what was read of {topic}[{number}]", TopicPartition(topic, number))
+                    del todo[TopicPartition(topic, number)]
+
+    await cluster.retry(attempt, "delete what was read")
+
+
 async def _create(cluster: Cluster, specs: Sequence[TopicSpec]) -> set[str]:
     """Create topics; return those that this call made, and not another process at the same time."""
     created: set[str] = set()
     todo = {spec.name: spec for spec in specs}
+    defaults = _ANY_TIME
 
     async def attempt() -> None:
-        request = CreateTopicsRequest([_entry(spec) for spec in todo.values()], _TIMEOUT_MS, False)
+        nonlocal defaults
+        request = CreateTopicsRequest([_entry(spec, defaults) for spec in todo.values()], _TIMEOUT_MS, False)
         answer = await cluster.send(cluster.any_node(), request, _LANE)
         for name, code, detail in answer.topic_errors:
+            if code == Code.INVALID_CONFIG and defaults:
+                defaults = {}  # a broker before Kafka 3.6 does not know the setting, and takes any timestamp
+                raise Again("the broker does not know a setting")
             if code != Code.TOPIC_ALREADY_EXISTS:
                 check(code, f"create topic {name!r}", detail=detail or "")
                 created.add(name)
@@ -75,9 +108,9 @@ async def _create(cluster: Cluster, specs: Sequence[TopicSpec]) -> set[str]:
     return created
 
 
-def _entry(spec: TopicSpec) -> tuple[object, ...]:
-    """Return a topic as CreateTopics wants it."""
-    config = {_POLICY: spec.cleanup_policy, **spec.config}
+def _entry(spec: TopicSpec, defaults: Mapping[str, str]) -> tuple[object, ...]:
+    """Return a topic as CreateTopics wants it. defaults: settings that the declaration may override."""
+    config = {**defaults, _POLICY: spec.cleanup_policy, **spec.config}
     if spec.retention_ms is not None:
         config["retention.ms"] = str(spec.retention_ms)
     return (
@@ -101,20 +134,49 @@ async def _visible(cluster: Cluster, wanted: Mapping[str, TopicSpec]) -> dict[st
     return await cluster.retry(attempt, "see topics created")
 
 
-async def _policies(cluster: Cluster, names: Sequence[str]) -> dict[str, str]:
-    """Return topic -> cleanup policy."""
-    policies: dict[str, str] = {}
+async def batch_bytes_max(cluster: Cluster, names: Iterable[str]) -> dict[str, int]:
+    """Return topic -> how large a sealed batch of it may be; those whose settings may not be read are missing."""
+    told = await settings_of(cluster, sorted(names), _BATCH_BYTES_MAX, missing_ok=True)
+    return {name: int(settings[_BATCH_BYTES_MAX]) for name, settings in told.items() if settings.get(_BATCH_BYTES_MAX)}
+
+
+async def record_rules(cluster: Cluster, names: Iterable[str]) -> dict[str, RecordRules]:
+    """Return topic -> what it asks of its records; those whose settings may not be read are missing."""
+    wanted = (_POLICY, _CLOCK, _BEFORE, _AFTER, _DIFFERENCE)
+    told = await settings_of(cluster, sorted(names), *wanted, missing_ok=True)
+    return {name: _rules(settings) for name, settings in told.items()}
+
+
+def _rules(settings: Mapping[str, str]) -> RecordRules:
+    def bound(name: str) -> int | None:
+        value = int(settings.get(name) or settings.get(_DIFFERENCE) or _UNBOUNDED_MS)
+        return value if value < _UNBOUNDED_MS and settings.get(_CLOCK) != "LogAppendTime" else None
+
+    return RecordRules("compact" in settings.get(_POLICY, ""), bound(_BEFORE), bound(_AFTER))
+
+
+async def settings_of(
+    cluster: Cluster, names: Sequence[str], *wanted: str, missing_ok: bool = False
+) -> dict[str, dict[str, str]]:
+    """Return topic -> those of its settings that the broker knows.
+
+    wanted: the names of settings; all are told when there are none.
+    missing_ok: leave topics out that do not exist or may not be described, instead of raising.
+    """
+    found: dict[str, dict[str, str]] = {}
 
     async def attempt() -> None:
-        request = DescribeConfigsRequest([(_TOPIC, name, [_POLICY]) for name in names])
+        request = DescribeConfigsRequest([(_TOPIC, name, list(wanted) or None) for name in names])
         answer = await cluster.send(cluster.any_node(), request, _LANE)
         for code, detail, _, name, entries in answer.resources:
+            if missing_ok and code in _NOT_TOLD:
+                continue
             check(code, f"read the settings of topic {name!r}", detail=detail or "")
-            policies[name] = next((entry[1] for entry in entries if entry[0] == _POLICY), "")
+            found[name] = {entry[0]: entry[1] for entry in entries if not wanted or entry[0] in wanted}
 
     if names:
         await cluster.retry(attempt, "read the settings of topics")
-    return policies
+    return found
 
 
 def _compare(spec: TopicSpec, partitions: int, policy: str) -> None:

@@ -1,34 +1,30 @@
 """One transaction: records and positions become visible together, fenced by the group's generation (KIP-447).
 
-    AddPartitionsToTxn ── Produce ───────────┐
-                                             ├── EndTxn
-    AddOffsetsToTxn ───── TxnOffsetCommit ───┘
+                       ┌── TxnOffsetCommit ────────────────┐
+    AddOffsetsToTxn ───┤                                   ├── EndTxn
+                       └── AddPartitionsToTxn ── Produce ──┘
 
-The two rows run at the same time. A transaction that begins right after another one meets CONCURRENT_TRANSACTIONS
-until the broker has written the markers of the former: a wait of 1-3 ms, so the first retry comes after one.
+The two branches run at the same time. The two additions do not: the coordinator takes one at a time and refuses the
+other with CONCURRENT_TRANSACTIONS. It refuses a transaction for the same reason while it still writes the markers of
+the one before, so two producers take turns.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pelton.batch import OutgoingBatch, TopicPartition
 from pelton.errors import PeltonError, UnavailableError
 from pelton.log.contract import Position
-from pelton.log.kafka.aio import (
-    AddOffsetsToTxnRequest,
-    AddPartitionsToTxnRequest,
-    EndTxnRequest,
-    KafkaError,
-    TxnOffsetCommitRequest,
-)
-from pelton.log.kafka.cluster import GROUP, TRANSACTION, Again, Cluster, check
+from pelton.log.kafka.aio import KafkaError
+from pelton.log.kafka.cluster import Cluster
 from pelton.log.kafka.codes import ProducerFenced
 from pelton.log.kafka.producer import Producer, partitions_of
+from pelton.log.kafka.transaction_requests import Membership, TransactionRequests
 
 __all__ = ["Membership", "Transactions"]
 
@@ -38,35 +34,27 @@ log = logging.getLogger(__name__)
 _ABORT_PATIENCE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """Who commits: a member of one generation of a group."""
-
-    group_id: str
-    generation: int
-    member_id: str
-    instance_id: str | None
-
-
 class Transactions:
-    """The transactional producer of one worker: one transaction at a time.
+    """The transactions of one worker: one at a time.
 
-    fenced: whether another producer took the name, or the broker gave a transaction up. Every commit is refused from
+    producers: they take turns. One that failed goes on until it succeeds, so that no transaction of it is left open.
+    fenced: whether another producer took a name, or the broker gave a transaction up. Every commit is refused from
         then on, because to begin anew would take the name back: the owner clears it once the group says that this is
         still a member.
     """
 
-    def __init__(self, cluster: Cluster, producer: Producer) -> None:
-        self.producer = producer
+    def __init__(self, cluster: Cluster, producers: Sequence[Producer]) -> None:
         self.fenced = False
         self.committed = 0
         self.failed = 0
         self._cluster = cluster
+        self._turns = deque(producers)
+        self._requests = TransactionRequests(cluster)
 
     @property
-    def _id(self) -> str:
-        assert self.producer.transactional_id is not None
-        return self.producer.transactional_id
+    def producer(self) -> Producer:
+        """The one whose turn it is."""
+        return self._turns[0]
 
     async def commit(
         self, writes: Sequence[OutgoingBatch], positions: Mapping[TopicPartition, Position], member: Membership
@@ -78,7 +66,7 @@ class Transactions:
         Raises: FencedError, UnavailableError, ConfigurationError.
         """
         if self.fenced:
-            raise ProducerFenced(f"could not commit: {self._id!r} was fenced, and the group has not answered yet")
+            raise ProducerFenced(f"could not commit: {self.producer.name!r} was fenced, and the group is yet to answer")
         if not self.producer.ready:
             await self.producer.initialise()
         if not positions and not any(map(len, writes)):
@@ -87,7 +75,8 @@ class Transactions:
             bases = await self._run(writes, positions, member)
         except (asyncio.CancelledError, ProducerFenced) as error:
             self.fenced = isinstance(error, ProducerFenced)
-            self.producer.reset()
+            for producer in self._turns:
+                producer.reset()
             raise
         except (PeltonError, KafkaError) as error:
             self.failed += 1
@@ -96,13 +85,17 @@ class Transactions:
                 raise
             raise UnavailableError(f"could not commit: {type(error).__name__}") from error
         self.committed += 1
+        self._turns.rotate()
         return bases
 
     async def _run(
         self, writes: Sequence[OutgoingBatch], positions: Mapping[TopicPartition, Position], member: Membership
     ) -> list[int]:
-        bases, _ = await _together(self._write(writes), self._position(positions, member))
-        await self._end()
+        if positions:
+            await self._requests.add_offsets(self.producer, member.group_id)
+        # The positions go first: they are on their way while the records are encoded.
+        _, bases = await _together(self._position(positions, member), self._write(writes))
+        await self._requests.commit(self.producer)
         return bases
 
     async def _give_up(self) -> None:
@@ -114,66 +107,18 @@ class Transactions:
             log.warning("could not abort a transaction yet, the next commit will: %s", error.message)
 
     async def _write(self, writes: Sequence[OutgoingBatch]) -> list[int]:
-        topics = partitions_of(writes)
-        if not topics:
+        partitions = partitions_of(writes)
+        if not partitions:
             return [-1] * len(writes)
-        doing = "add partitions to the transaction"
-
-        async def add() -> None:
-            request = AddPartitionsToTxnRequest(self._id, self.producer.id, self.producer.epoch, list(topics.items()))
-            answer = await self._cluster.to_coordinator(TRANSACTION, self._id, request)
-            _check_partitions(answer.errors, doing)
-
-        await self._cluster.retry(add, doing)
+        await self._requests.add_partitions(self.producer, partitions)
         return await self.producer.produce(writes)
 
     async def _position(self, positions: Mapping[TopicPartition, Position], member: Membership) -> None:
-        if not positions:
-            return
-        doing = f"commit positions of group {member.group_id!r}"
-
-        async def add() -> None:
-            request = AddOffsetsToTxnRequest(self._id, self.producer.id, self.producer.epoch, member.group_id)
-            answer = await self._cluster.to_coordinator(TRANSACTION, self._id, request)
-            check(answer.error_code, doing)
-
-        async def commit() -> None:
-            request = TxnOffsetCommitRequest(
-                self._id,
-                member.group_id,
-                self.producer.id,
-                self.producer.epoch,
-                member.generation,
-                member.member_id,
-                member.instance_id,
-                _offset_entries(positions),
-                {},
-            )
-            answer = await self._cluster.to_coordinator(GROUP, member.group_id, request)
-            _check_partitions(((topic, [p[:2] for p in parts]) for topic, parts, _ in answer.topics), doing)
-
-        await self._cluster.retry(add, doing)
-        await self._cluster.retry(commit, doing)
-
-    async def _end(self) -> None:
-        """Commit. Sent again only when the broker says that it did not act; a lost answer is no reason to guess."""
-
-        async def end() -> None:
-            request = EndTxnRequest(self._id, self.producer.id, self.producer.epoch, True)
-            node = await self._cluster.coordinator(TRANSACTION, self._id)
-            try:
-                answer = await self._cluster.send(node, request, "coordinator")
-            except KafkaError as error:
-                raise UnavailableError(
-                    f"could not learn whether a transaction was committed: {type(error).__name__}",
-                    hint="processing goes on from the committed positions",
-                ) from error
-            check(answer.error_code, "commit the transaction")
-
-        await self._cluster.retry(end, "commit the transaction")
+        if positions:
+            await self._requests.commit_offsets(self.producer, positions, member)
 
 
-async def _together(first: Coroutine[Any, Any, list[int]], second: Coroutine[Any, Any, None]) -> tuple[list[int], None]:
+async def _together(first: Coroutine[Any, Any, None], second: Coroutine[Any, Any, list[int]]) -> tuple[None, list[int]]:
     """Await both; when one fails, end the other before raising, so that nothing is sent behind an abort."""
     tasks = (asyncio.create_task(first), asyncio.create_task(second))
     try:
@@ -183,24 +128,3 @@ async def _together(first: Coroutine[Any, Any, list[int]], second: Coroutine[Any
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-def _offset_entries(positions: Mapping[TopicPartition, Position]) -> list[Any]:
-    """Return the positions as TxnOffsetCommit wants them: by topic, with leader epoch -1 (unknown) and no tags."""
-    topics: dict[str, list[Any]] = {}
-    for (topic, number), position in positions.items():
-        topics.setdefault(topic, []).append((number, position.offset, -1, position.metadata, {}))
-    return [(topic, entries, {}) for topic, entries in topics.items()]
-
-
-def _check_partitions(topics: Any, doing: str) -> None:
-    """Raise for the worst answer of any partition: a refusal before a passing trouble."""
-    trouble: Again | None = None
-    for topic, partitions in topics:
-        for number, code in partitions:
-            try:
-                check(code, doing, TopicPartition(topic, number))
-            except Again as again:
-                trouble = again
-    if trouble is not None:
-        raise trouble

@@ -7,12 +7,12 @@ row a record would cost SQLite.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 import msgspec
 
-from pelton.batch import Headers, OutgoingBatch
+from pelton.batch import Headers, OutgoingBatch, record_bytes
 
 __all__ = ["ROW_BYTES_MAX", "ROW_RECORDS_MAX", "Columns", "batch_size", "decode", "encode", "record_size", "split"]
 
@@ -22,27 +22,56 @@ ROW_BYTES_MAX = 1024 * 1024
 
 
 class Columns(msgspec.Struct, array_like=True):
-    """The records of one row. offsets: relative to the row's base; None while there are no gaps."""
+    """The records of one row. offsets: relative to the row's base; None while there are no gaps.
+
+    escaped: some header's name is not UTF-8, which msgpack's text cannot hold; all names are then their bytes as
+        Latin-1.
+    """
 
     keys: list[bytes | None]
     values: list[bytes | None]
     timestamps_ms: list[int]
     headers: list[Headers] | None = None
     offsets: list[int] | None = None
+    escaped: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Columns)
 
-encode = _encoder.encode
-decode = _decoder.decode
+
+def encode(columns: Columns) -> bytes:
+    """Return columns as a blob."""
+    try:
+        return _encoder.encode(columns)
+    except UnicodeEncodeError:
+        return _encoder.encode(msgspec.structs.replace(columns, headers=_renamed(columns, _escape), escaped=True))
+
+
+def decode(data: bytes) -> Columns:
+    """Return the columns of a blob."""
+    columns = _decoder.decode(data)
+    if columns.escaped:
+        return msgspec.structs.replace(columns, headers=_renamed(columns, _unescape), escaped=False)
+    return columns
+
+
+def _renamed(columns: Columns, rename: Callable[[str], str]) -> list[Headers]:
+    return [tuple((rename(name), value) for name, value in own) for own in columns.headers or ()]
+
+
+def _escape(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _unescape(name: str) -> str:
+    return name.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def record_size(batch: OutgoingBatch, index: int) -> int:
     """Return the bytes of one record: key, value and headers."""
     headers = batch.headers[index] if batch.headers is not None else ()
-    size = len(batch.keys[index] or b"") + len(batch.values[index] or b"")
-    return size + sum(len(name) + len(data) for name, data in headers)
+    return record_bytes(batch.keys[index], batch.values[index], headers)
 
 
 def batch_size(batch: OutgoingBatch) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from pelton.errors import ConfigurationError, PeltonError, UnavailableError
+from pelton.killpoints import step
+from pelton.log.sqlite.header import APPLICATION_ID, check_header
 
 __all__ = ["Database", "explaining", "parse_url"]
 
@@ -25,6 +29,10 @@ _SYNCHRONOUS = ("off", "normal", "full")
 _CHECKPOINT_PAGES = 1000
 _WAL_BYTES_MAX = 64 * 1024 * 1024
 
+#: How many connections this process has to each file.
+_OPENED: Counter[Path] = Counter()
+_OPENING = threading.Lock()
+
 # A row of `batches` is found by its `next`: the first one past an offset holds that offset, or what follows it.
 # `reached_ms` is the highest timestamp of the partition up to the end of the row; it never falls: it can be bisected.
 _SCHEMA = """
@@ -35,6 +43,9 @@ CREATE TABLE IF NOT EXISTS topics (
     cleanup_policy TEXT NOT NULL,
     retention_ms INTEGER NOT NULL,
     record_bytes_max INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS log_time (
+    topic INTEGER PRIMARY KEY
 );
 CREATE TABLE IF NOT EXISTS ranges (
     topic INTEGER NOT NULL,
@@ -118,8 +129,20 @@ class Database:
 
     def __init__(self, path: Path, synchronous: str) -> None:
         self.path = path
-        with explaining(path):
-            self.connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        self._file = path.resolve()
+        self._closed = False
+        with _OPENING:
+            # Never while this process has the file open: closing any descriptor of a file gives up the process' locks
+            # on it (POSIX), and the next process to leave would take the write-ahead log away from under us.
+            if not _OPENED[self._file]:
+                check_header(path)
+            _OPENED[self._file] += 1
+        try:
+            with explaining(path):
+                self.connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        except BaseException:
+            _OPENED[self._file] -= 1
+            raise
         self.execute = self.connection.execute
         self.executemany = self.connection.executemany
         try:
@@ -131,6 +154,9 @@ class Database:
 
     def _configure(self, synchronous: str) -> None:
         self.execute("PRAGMA page_size = 16384")
+        if self._mark() == 0:
+            # Before anything else, and before the write-ahead log: from its first page on, the file says whose it is.
+            self._insist(f"PRAGMA application_id = {APPLICATION_ID}")
         mode = self._insist("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise ConfigurationError(
@@ -179,6 +205,9 @@ class Database:
                 self.execute(statement)
             self.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
+    def _mark(self) -> int:
+        return int(self.execute("PRAGMA application_id").fetchone()[0])
+
     def _format(self) -> int:
         return int(self.execute("PRAGMA user_version").fetchone()[0])
 
@@ -191,14 +220,22 @@ class Database:
     def writing(self) -> Generator[None]:
         """Run the body as one transaction: all of it, or nothing when it raises."""
         with explaining(self.path):
-            self._insist("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield
-                self.execute("COMMIT")
+                self._commit()
             except BaseException:
                 if self.connection.in_transaction:
                     self.execute("ROLLBACK")
                 raise
+
+    @step("begin")
+    def _begin(self) -> None:
+        self._insist("BEGIN IMMEDIATE")
+
+    @step("commit")
+    def _commit(self) -> None:
+        self.execute("COMMIT")
 
     @contextmanager
     def reading(self) -> Generator[None]:
@@ -223,7 +260,10 @@ class Database:
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
-        self.connection.close()
+        with _OPENING:
+            self.connection.close()
+            _OPENED[self._file] -= not self._closed
+            self._closed = True
 
 
 @contextmanager

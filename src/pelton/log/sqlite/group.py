@@ -14,7 +14,7 @@ from pelton.errors import FencedError, PeltonError
 from pelton.log.contract import GroupOptions, MemberInfo, OffsetRange, Position, RebalanceListener
 from pelton.log.sqlite import records
 from pelton.log.sqlite.database import Database
-from pelton.log.sqlite.membership import Membership, Standing
+from pelton.log.sqlite.membership import Membership, Standing, uptime_ms
 
 if TYPE_CHECKING:
     from pelton.log.sqlite.log import SqliteLog
@@ -66,6 +66,7 @@ class SqliteGroup:
         self._listener = listener
         self._assignment: frozenset[TopicPartition] = frozenset()
         self._standing = Standing(alive=False)
+        self._standbys: frozenset[int] = frozenset()
         self._told = False
         self._members: Sequence[MemberInfo] = ()
         self._positions: dict[TopicPartition, int] = {}
@@ -75,6 +76,7 @@ class SqliteGroup:
         self._beating: asyncio.Task[None] | None = None
         self._rebalancing = asyncio.Lock()
         self._looked_at = -_LOOK_EVERY_S
+        self._beat_ms = self._judges_ms = self._confirmed_ms = uptime_ms(log.clock)
         self._turn = 0
         self._left = False
         self._fetched = self._commits = self._rebalances = 0
@@ -86,8 +88,9 @@ class SqliteGroup:
         """Become a member, under a new name each time: whoever had an old one is fenced."""
         options = self._options
         before, self.member_id = self.member_id, f"{options.instance_id or 'member'}-{uuid4()}"
-        me, now_ms = self._me(), self._log.clock.time_ms()
+        me, now_ms = self._me(), uptime_ms(self._log.clock)
         await self._log.write(lambda db: me(db).join(options, now_ms, instead_of=before))
+        self._confirmed_ms = now_ms
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat(), name=f"heartbeat {options.group_id}")
 
@@ -108,7 +111,14 @@ class SqliteGroup:
 
     def _beat_once(self, db: Database) -> None:
         # The time is taken here, in the transaction: waiting for another process to end its own is no silence.
-        self._me()(db).beat(self._log.clock.time_ms())
+        now_ms, patience_ms = uptime_ms(self._log.clock), self._options.session_timeout_ms
+        # Who was silent for long itself does not judge for a while: all processes may have been suspended together, and
+        # the others must have the time to say that they live.
+        if now_ms - self._beat_ms > patience_ms:
+            self._judges_ms = now_ms + patience_ms
+        self._beat_ms = now_ms
+        if self._me()(db).beat(now_ms, judges=now_ms >= self._judges_ms):
+            self._confirmed_ms = now_ms
 
     @property
     def generation(self) -> int:
@@ -122,6 +132,10 @@ class SqliteGroup:
     def members(self) -> Sequence[MemberInfo]:
         """Return all members, as of the last rebalance."""
         return self._members
+
+    def confirmed_at_s(self) -> float:
+        """Return when the file last said that this is a member: by a heartbeat, or as it joined."""
+        return self._confirmed_ms / 1000
 
     async def _rebalance_if_due(self) -> None:
         """Look at the group from time to time."""
@@ -146,7 +160,8 @@ class SqliteGroup:
             # The engine hears what it is left with before the numbers are free: it closes the stores of those that go,
             # and whoever takes them finds them unlocked.
             self._told = False
-            await self._listener.assigned(self._assignment, standing.standbys)
+            self._standbys = self._standbys_of(standing)
+            await self._listener.assigned(self._assignment, self._standbys)
             await self._log.write(lambda db: me(db).release(leaving))
         if standing.free:
             await self._log.write(lambda db: me(db).take(standing.free))
@@ -185,16 +200,21 @@ class SqliteGroup:
         picture = await self._log.query(lambda db: _picture(db, me(db), options))
         owned = frozenset(picture.starts)
         await self._let_go(self._assignment - owned)
-        news = not self._told or owned != self._assignment or picture.standing.standbys != self._standing.standbys
+        standbys = self._standbys_of(picture.standing)
+        news = not self._told or owned != self._assignment or standbys != self._standbys
         self._standing, self._members = picture.standing, picture.members
         if not news:
             return
         for partition in owned - self._assignment:
             self._positions[partition] = picture.starts[partition]
-        self._assignment, self._told = owned, False
-        await self._listener.assigned(owned, picture.standing.standbys)
+        self._assignment, self._standbys, self._told = owned, standbys, False
+        await self._listener.assigned(owned, standbys)
         self._told = True
         self._rebalances += 1
+
+    def _standbys_of(self, standing: Standing) -> frozenset[int]:
+        """Return the numbers to keep a warm copy of: also those that become this member's own and are not free yet."""
+        return standing.standbys | (self._standbys & (standing.target - standing.owned))
 
     def _forget(self, partitions: Set[TopicPartition]) -> None:
         for partition in partitions:

@@ -20,12 +20,21 @@ from typing import TypeVar
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import Clock, SystemClock
 from pelton.errors import ConfigurationError, PeltonError, UnavailableError
-from pelton.log.contract import GroupOptions, OffsetRange, Position, RebalanceListener, TopicSpec
-from pelton.log.sqlite import records
+from pelton.log.contract import (
+    GroupOptions,
+    MemberInfo,
+    OffsetRange,
+    Position,
+    RebalanceListener,
+    RecordRules,
+    TopicSpec,
+)
+from pelton.log.sqlite import records, upkeep
 from pelton.log.sqlite.cleaning import Cleaner
 from pelton.log.sqlite.database import Database, parse_url
 from pelton.log.sqlite.group import SqliteGroup
-from pelton.log.sqlite.membership import rebalance_readers
+from pelton.log.sqlite.membership import Membership, rebalance_readers
+from pelton.log.upkeep import ServerState, TopicState
 
 __all__ = ["LogStatistics", "SqliteLog"]
 
@@ -50,14 +59,14 @@ class LogStatistics:
 
 
 class SqliteLog:
-    """A connection to the log in a file.
+    """A connection to the log in a file, on a disk of this machine: SQLite locks and shares memory (no NFS).
 
     url: `sqlite:///path`, or a path. `?synchronous=full` (the default) has every commit on the disk before it returns;
         `normal` survives the death of any process, but a power cut may take the last commits.
     """
 
     def __init__(self, url: str | Path, clock: Clock | None = None) -> None:
-        self.path, self._synchronous = parse_url(url)
+        self.path, self.synchronous = parse_url(url)
         self.clock = clock or SystemClock()
         self._opened: _Opened | None = None
         self._groups: list[SqliteGroup] = []
@@ -74,7 +83,7 @@ class SqliteLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"{self.path}: its directory cannot be made ({error})") from error
-        self._opened = await _Opened.open(self.path, self._synchronous)
+        self._opened = await _Opened.open(self.path, self.synchronous)
         self._cleaning = asyncio.create_task(self._clean(), name="sqlite cleaning")
 
     async def close(self) -> None:
@@ -195,6 +204,42 @@ class SqliteLog:
 
         await self.write(transaction)
 
+    async def record_bytes_max(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return topic -> how large a record of it may be; topics that do not exist are missing."""
+        names = set(topics)
+        return await self.query(lambda db: records.record_bytes_max(db, names))
+
+    async def record_rules(self, topics: Iterable[str]) -> Mapping[str, RecordRules]:
+        """Return topic -> what else it asks of its records; topics that do not exist are missing."""
+        names = set(topics)
+        return await self.query(lambda db: records.record_rules(db, names))
+
+    async def states(self, topics: Iterable[str]) -> Mapping[str, TopicState]:
+        """Return topic -> how it is; topics that do not exist are missing."""
+        names = set(topics)
+        return await self.query(lambda db: upkeep.states(db, names))
+
+    async def configure(self, topic: str, config: Mapping[str, str]) -> None:
+        """Change these settings of a topic, and leave all others as they are."""
+        await self.write(lambda db: upkeep.configure(db, topic, config))
+
+    async def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+
+        def transaction(db: Database) -> None:
+            upkeep.grow(db, topic, partitions)
+            rebalance_readers(db, [topic])
+
+        await self.write(transaction)
+
+    async def servers(self) -> Sequence[ServerState]:
+        """Return the servers of the log: it is a file."""
+        return ()
+
+    async def trim(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Delete records before an offset, as far as whole rows go; see the contract."""
+        await self.write(lambda db: records.trim(db, ends))
+
     # -- records -----------------------------------------------------------------------------------
 
     async def append(self, batches: Sequence[OutgoingBatch]) -> Sequence[int]:
@@ -221,8 +266,10 @@ class SqliteLog:
                 return _joined(found) if found else RecordBatch(*partition, [], [], [], [], offset)
             await self.changed(version, left)
 
-    async def offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, OffsetRange]:
-        """Return the offsets that each partition holds."""
+    async def offsets(
+        self, partitions: Iterable[TopicPartition], *, decided: bool = False
+    ) -> Mapping[TopicPartition, OffsetRange]:
+        """Return the offsets that each partition holds; no transaction is ever seen before it is decided."""
         wanted = list(partitions)
 
         def ranges(db: Database) -> Mapping[TopicPartition, OffsetRange]:
@@ -240,6 +287,10 @@ class SqliteLog:
         """Return a group's committed positions; partitions that have none are missing."""
         wanted = list(partitions)
         return await self.query(lambda db: records.committed(db, group_id, wanted))
+
+    async def group_members(self, group_id: str) -> Sequence[MemberInfo]:
+        """Return a group's members, without joining it."""
+        return await self.query(lambda db: Membership(db, group_id, "").members())
 
     async def join(self, options: GroupOptions, listener: RebalanceListener) -> SqliteGroup:
         """Become a member of a group."""

@@ -6,7 +6,9 @@
 So a rebalance stops only what moves, two members never own a number at the same time, and a commit is fenced by one
 look at `owners` within its own transaction. Blocking calls; each runs within the transaction of its caller.
 
-A member is expelled when it has been silent for its session timeout.
+A member is expelled when it has been silent for its session timeout. Times are those of the machine since it was
+started (`uptime_ms`), which all its processes share and nobody can set: a step of the wall clock expels and keeps
+nobody. A sign of life from the future is one from before the machine was started anew.
 """
 
 from __future__ import annotations
@@ -16,13 +18,19 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from pelton.batch import TopicPartition
+from pelton.clock import Clock
 from pelton.errors import FencedError
 from pelton.log.assignment import Candidate, share
 from pelton.log.contract import GroupOptions, MemberInfo
 from pelton.log.sqlite import records
 from pelton.log.sqlite.database import Database
 
-__all__ = ["Membership", "Standing", "rebalance_readers"]
+__all__ = ["Membership", "Standing", "rebalance_readers", "uptime_ms"]
+
+
+def uptime_ms(clock: Clock) -> int:
+    """Return the time by which members know each other alive: milliseconds since the machine was started, or so."""
+    return int(clock.monotonic() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +113,23 @@ class Membership:
         )
         return [member_id for (member_id,) in rows]
 
-    def beat(self, now_ms: int) -> None:
-        """Say that this member lives, and expel those that do not any more."""
-        row = self._db.execute(
-            "SELECT seen_ms, session_timeout_ms FROM members WHERE group_id = ? AND member_id = ?", self._me
-        ).fetchone()
-        if row is None:
-            return
-        self._db.execute("UPDATE members SET seen_ms = ? WHERE group_id = ? AND member_id = ?", (now_ms, *self._me))
-        # Who was silent too long itself does not judge: the machine slept or its clock was set, and the others
-        # have not had the time to say that they live.
-        seen_ms, session_timeout_ms = row
-        gone = self._gone(now_ms) if abs(now_ms - seen_ms) <= session_timeout_ms else []
+    def beat(self, now_ms: int, *, judges: bool = True) -> bool:
+        """Say that this member lives, and, if it judges, expel those that do not any more.
+
+        Returns: whether it is a member.
+        """
+        told = self._db.execute(
+            "UPDATE members SET seen_ms = ? WHERE group_id = ? AND member_id = ?", (now_ms, *self._me)
+        )
+        gone = self._gone(now_ms) if judges and told.rowcount else []
         for member_id in gone:
             self._remove(member_id)
         if gone:
             self.rebalance()
+        return bool(told.rowcount)
 
     def _gone(self, now_ms: int) -> list[str]:
-        """Return the other members that have been silent for too long; a sign of life from the future is none."""
+        """Return the other members that have been silent for too long."""
         rows = self._db.execute(
             "SELECT member_id FROM members"
             " WHERE group_id = ? AND member_id != ? AND abs(? - seen_ms) > session_timeout_ms",

@@ -8,11 +8,19 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
-from pelton.errors import ConfigurationError, OffsetOutOfRangeError, TopicMismatch
-from pelton.log.contract import OffsetRange, Position, TopicSpec
+from pelton.errors import (
+    ConfigurationError,
+    OffsetOutOfRangeError,
+    RecordRefusedError,
+    RecordTooLargeError,
+    TopicMismatch,
+)
+from pelton.killpoints import step
+from pelton.log.contract import OffsetRange, Position, RecordRules, TopicSpec
 from pelton.log.sqlite import blob
 from pelton.log.sqlite.database import Database
 
@@ -27,6 +35,8 @@ __all__ = [
     "offset_ranges",
     "read",
     "read_all",
+    "record_bytes_max",
+    "record_rules",
     "save_positions",
     "topics",
 ]
@@ -44,11 +54,14 @@ class _Topic(NamedTuple):
     partitions: int
     cleanup_policy: str
     record_bytes_max: int
+    log_time: bool
 
 
 def _find(db: Database, name: str) -> _Topic | None:
     row = db.execute(
-        "SELECT id, partitions, cleanup_policy, record_bytes_max FROM topics WHERE name = ?", (name,)
+        "SELECT id, partitions, cleanup_policy, record_bytes_max, id IN (SELECT topic FROM log_time)"
+        " FROM topics WHERE name = ?",
+        (name,),
     ).fetchone()
     return _Topic(*row) if row is not None else None
 
@@ -66,6 +79,18 @@ def topics(db: Database, names: Iterable[str] | None = None) -> dict[str, int]:
     """Return topic -> number of partitions, of these topics or of all; those that do not exist are missing."""
     found: dict[str, int] = dict(db.execute("SELECT name, partitions FROM topics").fetchall())
     return found if names is None else {name: found[name] for name in names if name in found}
+
+
+def record_bytes_max(db: Database, names: Iterable[str]) -> dict[str, int]:
+    """Return topic -> how large a record of it may be; topics that do not exist are missing."""
+    found: dict[str, int] = dict(db.execute("SELECT name, record_bytes_max FROM topics").fetchall())
+    return {name: found[name] for name in names if name in found}
+
+
+def record_rules(db: Database, names: Iterable[str]) -> dict[str, RecordRules]:
+    """Return topic -> what else it asks of its records; topics that do not exist are missing."""
+    found = {name: _find(db, name) for name in names}
+    return {name: RecordRules(keyed="compact" in topic.cleanup_policy) for name, topic in found.items() if topic}
 
 
 def declare(db: Database, spec: TopicSpec) -> int:
@@ -93,6 +118,8 @@ def declare(db: Database, spec: TopicSpec) -> int:
     )
     rows = [(cursor.lastrowid, number) for number in range(partitions)]
     db.executemany("INSERT INTO ranges (topic, partition) VALUES (?, ?)", rows)
+    if spec.config.get("message.timestamp.type") == "LogAppendTime":
+        db.execute("INSERT INTO log_time (topic) VALUES (?)", (cursor.lastrowid,))
     return partitions
 
 
@@ -118,21 +145,40 @@ def delete(db: Database, name: str) -> None:
         for table in ("batches", "ranges"):
             db.execute(f"DELETE FROM {table} WHERE topic = ?", (topic.id,))  # noqa: S608 - our own two names
         db.execute("DELETE FROM positions WHERE topic = ?", (name,))
+        db.execute("DELETE FROM log_time WHERE topic = ?", (topic.id,))
         db.execute("DELETE FROM topics WHERE id = ?", (topic.id,))
+
+
+def trim(db: Database, ends: Mapping[TopicPartition, int]) -> None:
+    """Delete the rows that lie before an offset as a whole, and let the partition begin behind them."""
+    for partition, end in ends.items():
+        place = (_require(db, partition).id, partition.partition)
+        (first,) = db.execute(
+            "SELECT max(next) FROM batches WHERE topic = ? AND partition = ? AND next <= ?", (*place, end)
+        ).fetchone()
+        if first is not None:
+            db.execute("DELETE FROM batches WHERE topic = ? AND partition = ? AND next <= ?", (*place, first))
+            db.execute(
+                "UPDATE ranges SET first = max(first, ?) WHERE topic = ? AND partition = ?",
+                (first, *place),
+            )
 
 
 def append(db: Database, batches: Sequence[OutgoingBatch], now_ms: int) -> list[int]:
     """Append batches. Returns: the offset of each one's first record.
 
-    Raises: ConfigurationError when a topic is missing, or does not take a record.
+    Raises: ConfigurationError when a topic is missing, or does not take a record (RecordRefusedError).
     """
     return [_append(db, batch, now_ms) for batch in batches]
 
 
+@step("produce")
 def _append(db: Database, batch: OutgoingBatch, now_ms: int) -> int:
     topic = _require(db, TopicPartition(batch.topic, batch.partition))
     nbytes = blob.batch_size(batch)
     _check(batch, nbytes, topic)
+    if topic.log_time:
+        batch = replace(batch, timestamps_ms=[now_ms] * len(batch))
     place = (topic.id, batch.partition)
     first, reached_ms = db.execute(
         "SELECT next, reached_ms FROM ranges WHERE topic = ? AND partition = ?", place
@@ -157,7 +203,7 @@ def _append(db: Database, batch: OutgoingBatch, now_ms: int) -> int:
 def _check(batch: OutgoingBatch, nbytes: int, topic: _Topic) -> None:
     """Refuse what Kafka refuses: a record that is too large, or one without a key in a compacted topic."""
     if "compact" in topic.cleanup_policy and None in batch.keys:
-        raise ConfigurationError(
+        raise RecordRefusedError(
             f'topic "{batch.topic}" is compacted, but record {batch.keys.index(None)} of the batch has no key',
             hint="give every record a key, or declare the topic with cleanup policy delete",
             topic=batch.topic,
@@ -168,7 +214,7 @@ def _check(batch: OutgoingBatch, nbytes: int, topic: _Topic) -> None:
         return
     largest = max(blob.record_size(batch, index) for index in range(len(batch)))
     if largest > topic.record_bytes_max:
-        raise ConfigurationError(
+        raise RecordTooLargeError(
             f'topic "{batch.topic}" takes records up to {topic.record_bytes_max} bytes, got {largest}',
             hint='declare it with config={"max.message.bytes": …}',
             topic=batch.topic,
@@ -324,6 +370,7 @@ def committed(db: Database, group_id: str, partitions: Iterable[TopicPartition])
     return {partition: found[partition] for partition in partitions if partition in found}
 
 
+@step("offsets")
 def save_positions(db: Database, group_id: str, positions: Mapping[TopicPartition, Position]) -> None:
     """Write a group's positions."""
     rows = [(group_id, *partition, *position) for partition, position in positions.items()]
