@@ -28,7 +28,7 @@ class Message:
     offset: int
     timestamp: float
     timestamp_ms: int
-    headers: Mapping[str, bytes]
+    headers: Mapping[str, bytes | None]
     key: bytes | None
     value: bytes | None
 
@@ -74,7 +74,7 @@ class Event(Generic[V]):
         )
 
     @property
-    def headers(self) -> Mapping[str, bytes]:
+    def headers(self) -> Mapping[str, bytes | None]:
         """The message's headers, by name."""
         return dict(self._chunk.headers(self._index))
 

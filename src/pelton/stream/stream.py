@@ -6,33 +6,39 @@ chunks, so one step costs a tenth of a microsecond. An event is complete when th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from inspect import isawaitable
-from operator import attrgetter, itemgetter
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, Unpack, cast
 
-import polars as pl
-
+from pelton.aggregate import Aggregate, field_getter
 from pelton.errors import ConfigurationError
+from pelton.stream.ahead import Ahead
+from pelton.stream.ahead_feed import AheadFeed, ahead_feed
+from pelton.stream.batches import Batch
+from pelton.stream.call_limits import RateLimit, TokenBucket
+from pelton.stream.dedupe import Dedupe
 from pelton.stream.event import Event, Sends
-from pelton.stream.lane import Chunk, Lane, Send
-from pelton.stream.refused import Refused
+from pelton.stream.joins import SKIPPED, Joins, JoinSources
+from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Send, StreamEnded
+from pelton.stream.operating import Operator, operator_wait_s
+from pelton.stream.window_plan import WindowPlan
+from pelton.stream.windowing import (
+    AggregatedStream,
+    WindowedStream,
+    Windowing,
+    WindowOptions,
+    unbounded,
+    window_plan,
+)
+from pelton.window import milliseconds, seconds
 
-__all__ = ["Batch", "Feed", "Processor", "Repartition", "Stream", "StreamEnded", "seconds"]
+__all__ = ["Batch", "Feed", "Processor", "Repartition", "Stream", "StreamEnded"]
 
 V = TypeVar("V")
 T = TypeVar("T")
 
 Processor = Callable[[Any], Any]
-
-#: What a processor returns for a value that goes no further.
-_SKIPPED: Any = object()
-
-
-def seconds(duration: float | timedelta) -> float:
-    """Return a duration in seconds, given as such or as a timedelta."""
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 
 class Feed(Protocol):
@@ -50,9 +56,17 @@ class Feed(Protocol):
         """Return the engine's elapsed time in seconds."""
         ...
 
+    def time_ms(self) -> int:
+        """Return the wall clock, in milliseconds since the epoch."""
+        ...
 
-class StreamEnded(Exception):
-    """The partition is leaving, or the worker stops: a stream takes it as its end."""
+    def waiting(self) -> Collection[str]:
+        """Return the topics that have more: records that are here, or in the log, and were not handed out."""
+        ...
+
+    def listening_since_s(self) -> float:
+        """Return since when records come as they are written, in elapsed seconds: before, nobody looked for them."""
+        ...
 
 
 class Repartition(Sends, Protocol):
@@ -66,62 +80,30 @@ class Repartition(Sends, Protocol):
         """Return the topic that a grouped stream goes through."""
         ...
 
+    def operator_table(self, stream: Stream[Any], name: str) -> str:
+        """Return the name of the table in which an operator of the stream keeps its state."""
+        ...
+
+    def note_windows(self, stream: Stream[Any], plan: WindowPlan, aggregates: Mapping[str, Aggregate[Any]]) -> None:
+        """Take note of the windows of the stream, so that others than the agent can read them."""
+        ...
+
+    def call_bucket(self, stream: Stream[Any], table: str, limit: RateLimit) -> TokenBucket:
+        """Return what says when calls of an operator may begin, the same for all partitions of this worker."""
+        ...
+
+    def join_sources(
+        self, stream: Stream[Any], other: object, name: str, on: tuple[Any, Any] | None
+    ) -> JoinSources[Any]:
+        """Return what a join of the stream with a topic reads; `on` repartitions both by a field of each."""
+        ...
+
     def outgoing(self, topic: object) -> Callable[[object, object], Send]:
         """Return what makes a message for a topic out of a key and a value."""
         ...
 
 
-class Batch(Generic[V]):
-    """Whole decoded rows, for agents that work on columns.
-
-    values: the events' values, in log order. Keys, timestamps and offsets are columns of the same length.
-    """
-
-    __slots__ = ("_chunk", "values")
-
-    def __init__(self, chunk: Chunk, values: Sequence[V]) -> None:
-        self._chunk = chunk
-        self.values = values
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def keys(self) -> list[Any]:
-        """The decoded keys."""
-        return [self._chunk.key(index) for index in range(len(self._chunk.rows))]
-
-    @property
-    def timestamps_ms(self) -> list[int]:
-        """The log's timestamps, in milliseconds since the epoch."""
-        column = self._chunk.batch.timestamps_ms
-        return [column[row] for row in self._chunk.rows]
-
-    @property
-    def offsets(self) -> list[int]:
-        """The offsets in the partition."""
-        column = self._chunk.batch.offsets
-        return [column[row] for row in self._chunk.rows]
-
-    def frame(self) -> pl.DataFrame:
-        """Return the values as a polars frame: one column a field.
-
-        Works for values that are mappings, or objects with fields (Struct, dataclass, model); other values
-        stand in a column named "value".
-        """
-        return pl.DataFrame([_as_row(value) for value in self.values])
-
-
-def _as_row(value: object) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return cast(dict[str, Any], value)
-    fields = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None)
-    if fields is None:
-        fields = getattr(type(value), "model_fields", None)
-    return {name: getattr(value, name) for name in fields} if fields else {"value": value}
-
-
-class Stream(Generic[V]):
+class Stream(Joins[V], Ahead[V]):
     """The events of a topic, as one lane of an agent sees them."""
 
     def __init__(self, feed: Feed | None, lane: Lane | None, program: Repartition) -> None:
@@ -139,10 +121,11 @@ class Stream(Generic[V]):
             )
         return self.feed, self.lane
 
-    def _begin(self) -> tuple[Feed, Lane]:
+    def begin(self) -> tuple[Feed, Lane]:
         """Return the feed and the lane for a new iteration; one that the code has left before (`break`) ends here."""
         feed, lane = self.bound()
         lane.leave()
+        lane.gathers = False
         return feed, lane
 
     # -- one event at a time ---------------------------------------------------------------------
@@ -153,7 +136,7 @@ class Stream(Generic[V]):
             async for value in self._processed():
                 yield value
             return
-        feed, lane = self._begin()
+        feed, lane = self.begin()
         while chunk := await _next(feed, lane):
             for lane.cursor, lane.value in enumerate(chunk.values):
                 yield cast(V, lane.value)
@@ -162,21 +145,74 @@ class Stream(Generic[V]):
 
     async def _processed(self) -> AsyncIterator[V]:
         """Yield what comes out of the processors; an event that a filter drops is complete at once."""
-        feed, lane = self._begin()
+        feed, lane = self.begin()
         while chunk := await _next(feed, lane):
             for lane.cursor, lane.value in enumerate(chunk.values):
-                value = await self._process(lane.value)
-                if value is not _SKIPPED:
+                value = await self.process(lane.value)
+                if value is not SKIPPED:
                     yield cast(V, value)
                 if lane.dirty:
                     lane.finish_event()
 
-    async def _process(self, value: object) -> object:
+    async def expand(
+        self, make: Callable[[Lane], Operator[T]], topics: Collection[str] | None = None, *, wakes: bool = False
+    ) -> AsyncIterator[T]:
+        """Yield all that an operator makes of each event; the event is complete once its own results have been taken.
+
+        What the operator owes besides, brought about by the event but made of others, comes behind it.
+        topics: whose events go through the processors; those of all when None.
+        wakes: whether the operator may have results although no event comes.
+        """
+        feed, lane = self.begin()
+        ahead = ahead_feed(feed, "what keeps state")
+        operator = make(lane) if lane.tables else None
+        try:
+            while True:
+                if operator is not None and operator.pending.rows and not ahead.paused:
+                    async for (result,) in operator.pending.hand_out(ahead, None):
+                        yield result
+                chunk = await feed.next_chunk(lane, timeout_s=operator_wait_s(operator, feed, wakes=wakes))
+                operator = operator or make(lane)
+                if chunk is None:
+                    operator.wake(feed)
+                    lane.finish_event()  # no event, but complete: what has changed is part of the next commit
+                    continue
+                async for result in self._expanded(chunk, operator, ahead, topics):
+                    yield result
+        except StreamEnded:
+            return
+
+    async def _expanded(
+        self, chunk: Chunk, operator: Operator[T], feed: AheadFeed, topics: Collection[str] | None
+    ) -> AsyncIterator[T]:
+        """Yield what an operator makes of the events of a chunk, each behind what was owed before."""
+        lane, pending = self.bound()[1], operator.pending
+        if pending.rows:  # they came about before a pause
+            async for (result,) in pending.hand_out(feed, chunk):
+                yield result
+        operator.heard(chunk.batch.topic, self.bound()[0])
+        processed = self.processors and (topics is None or chunk.batch.topic in topics)
+        for lane.cursor, lane.value in enumerate(chunk.values):
+            value = await self.process(lane.value) if processed else lane.value
+            if value is not SKIPPED:
+                for result in operator(value):
+                    yield result
+                lane.result = None
+            if lane.dirty:
+                lane.finish_event()
+            if pending.rows:
+                following = lane.cursor + 1
+                rest = chunk.split(following) if following < len(chunk.rows) else None
+                async for (result,) in pending.hand_out(feed, rest):
+                    yield result
+
+    async def process(self, value: object) -> object:
+        """Return what the processors make of a value; SKIPPED when one of them lets it go no further."""
         for processor in self.processors:
             value = processor(value)
             if isawaitable(value):
                 value = await value
-            if value is _SKIPPED:
+            if value is SKIPPED:
                 break
         return value
 
@@ -209,14 +245,32 @@ class Stream(Generic[V]):
 
     async def batches(self) -> AsyncIterator[Batch[V]]:
         """Yield whatever has arrived, as whole batches; a batch is one event as far as commits go."""
-        feed, lane = self._begin()
-        while chunk := await _next(feed, lane):
+        async for chunk in self.chunks():
+            if chunk is not None:
+                yield Batch(chunk, cast(Sequence[V], chunk.values))
+
+    async def chunks(self, wait_s: Callable[[Feed], float | None] = lambda _: None) -> AsyncIterator[Chunk | None]:
+        """Yield whole chunks as the processors leave them, each one event as far as commits go.
+
+        wait_s: how long to wait for the next one, before None is yielded in its place; for ever by default.
+        """
+        feed, lane = self.begin()
+        lane.gathers = True
+        while True:
+            try:
+                chunk = await feed.next_chunk(lane, timeout_s=wait_s(feed))
+            except StreamEnded:
+                return
+            if chunk is None:
+                yield None
+                lane.finish_event()
+                continue
             lane.held.append(chunk)
             lane.cursor, lane.value = len(chunk.rows) - 1, chunk.values[-1]
-            kept, values = await self._process_chunk(chunk) if self.processors else (chunk, chunk.values)
-            if values:
-                yield Batch(kept, cast(Sequence[V], values))
-            _finish_gathered(lane)
+            kept = (await self._process_chunk(chunk))[0] if self.processors else chunk
+            if kept.values:
+                yield kept
+            lane.finish_gathered()
 
     async def _process_chunk(self, chunk: Chunk) -> tuple[Chunk, list[object]]:
         """Run the processors over a chunk, at each row in turn; rows that a filter drops are left out."""
@@ -225,9 +279,9 @@ class Stream(Generic[V]):
         processed: list[object] = []
         lane.chunk = chunk
         for lane.cursor, lane.value in enumerate(chunk.values):
-            processed.append(await self._process(lane.value))
+            processed.append(await self.process(lane.value))
         lane.chunk, lane.cursor, lane.value = before
-        kept = [index for index, value in enumerate(processed) if value is not _SKIPPED]
+        kept = [index for index, value in enumerate(processed) if value is not SKIPPED]
         rows = [chunk.rows[index] for index in kept]
         values = [processed[index] for index in kept]
         return Chunk(chunk.batch, rows, values, chunk.decode_key, chunk.end_offset, chunk.alone), values
@@ -254,7 +308,8 @@ class Stream(Generic[V]):
 
     async def _gather(self, max_: int, within_s: float) -> AsyncIterator[list[Chunk]]:
         """Yield runs of chunks that hold max_ events together, or what came within the time."""
-        feed, lane = self._begin()
+        feed, lane = self.begin()
+        lane.gathers = True
         deadline: float | None = None
         while True:
             missing = max_ - sum(len(chunk.rows) for chunk in lane.held)
@@ -273,7 +328,7 @@ class Stream(Generic[V]):
                 lane.cursor = len(lane.chunk.rows) - 1
                 lane.value = lane.chunk.values[-1]
                 yield list(lane.held)
-                _finish_gathered(lane)
+                lane.finish_gathered()
                 deadline = None
 
     noack_take = take
@@ -303,17 +358,17 @@ class Stream(Generic[V]):
             verdict = predicate(value)
             if isawaitable(verdict):
                 verdict = await verdict
-            return value if verdict else _SKIPPED
+            return value if verdict else SKIPPED
 
         self.add_processor(keep)
         return self
 
     def echo(self, *topics: Any) -> Stream[V]:
         """Send every value on to these topics too, under its key."""
-        lane = self.lane
         make = [self.program.outgoing(topic) for topic in topics]
 
         def send(value: V) -> V:
+            lane = CURRENT_LANE.get() or self.lane  # another one where a stream is grouped: what forwards it echoes
             if lane is not None:
                 for message in make:
                     lane.send(message(lane.key, value))
@@ -343,7 +398,7 @@ class Stream(Generic[V]):
         field = key if isinstance(key, str) else getattr(key, "__name__", None) or getattr(key, "field", None)
         if not callable(key) or (hasattr(key, "__get__") and not hasattr(key, "__code__")):
             name = name or cast(str, field)
-            key = _field_getter(cast(str, field))
+            key = field_getter(cast(str, field))
         if not name:
             raise ConfigurationError(
                 "group_by with a function needs a name",
@@ -352,9 +407,49 @@ class Stream(Generic[V]):
         topic = topic or self.program.grouping_topic(self, name, partitions)
         return self.program.forward(self, topic, cast(Callable[[Any], Awaitable[Any]], key))
 
-    join = left_join = inner_join = outer_join = combine = Refused(
-        "keep one side in a table and look it up, or read both topics as one: app.topic(first, second)"
-    )
+    def window(self, windowing: Windowing, *, name: str = "window", **options: Unpack[WindowOptions]) -> WindowedStream:
+        """Put the events into windows, by the key of the stream; `agg` says what becomes of them.
+
+        windowing: `pelton.tumbling(60)`, `hopping(60, 10)`, `session(30)`, `sliding(60)` or `counting(100)`.
+        name: names the table of the states, where an agent has several. options: see `WindowOptions`.
+        Raises: ConfigurationError.
+        """
+        table = self.program.operator_table(self, name)
+        late = options.get("late")
+        send_late = self.program.outgoing(late) if late is not None else None
+        return WindowedStream(self, window_plan(windowing, table, options, send_late))
+
+    def agg(self, **aggregates: Aggregate[Any]) -> AggregatedStream:
+        """Aggregate all events of each key, without windows: iterate the result for what a key has come to so far."""
+        return self.window(unbounded(), name="agg").agg(**aggregates)
+
+    def dedupe(
+        self,
+        by: Any = None,
+        *,
+        within: float | timedelta,
+        time: Any = None,
+        duplicates: Any = None,
+        idle: float | timedelta | None = None,
+        name: str = "dedupe",
+    ) -> Stream[V]:
+        """Let an event through unless one with the same id was, not longer ago than `within`, in event time.
+
+        by: the id: a field, or a function of the value; the key of the stream when None. Events with one id must be in
+            one partition. duplicates: a topic for those that go no further.
+        time: where an event's time is; that of its topic when None. name: names the table of the ids.
+        idle: of several topics, how long one may show no record before its time goes on with the others', so that ids
+            are forgotten all the same. For ever when None, and then results depend on the records alone.
+        Raises: ConfigurationError.
+        """
+        within_ms, idle_s = milliseconds(within), None if idle is None else seconds(idle)
+        if within_ms < 0 or (idle_s or 0) < 0:
+            raise ConfigurationError(f"dedupe: expected within and idle of 0 or more, got {within!r} and {idle!r}")
+        table = self.program.operator_table(self, name)
+        read_id, time_of = (None if field is None else field_getter(field) for field in (by, time))
+        send = None if duplicates is None else self.program.outgoing(duplicates)
+        self.add_processor(Dedupe(table, within_ms, read_id, time_of, send, SKIPPED, idle_s, self.feed))
+        return self
 
     @property
     def current_event(self) -> Event[V] | None:
@@ -377,23 +472,8 @@ async def _next(feed: Feed, lane: Lane) -> Chunk | None:
         return None
 
 
-def _field_getter(field: str) -> Callable[[Any], Any]:
-    by_attribute, by_key = attrgetter(field), itemgetter(field)
-
-    def get(value: Any) -> Any:
-        return (by_key if isinstance(value, dict) else by_attribute)(value)  # pyright: ignore[reportUnknownArgumentType]
-
-    return get
-
-
 def _set_field(value: object, name: str, content: object) -> None:
     if isinstance(value, dict):
         value[name] = content
     else:
         setattr(value, name, content)
-
-
-def _finish_gathered(lane: Lane) -> None:
-    """The gathered events are complete, all together."""
-    lane.finish_event()
-    lane.held.clear()

@@ -18,6 +18,7 @@ from pelton.window.keys import (
     window_key_suffix,
     window_start_of,
 )
+from pelton.window.times import as_ms, declared_ms, iso_time, milliseconds, seconds
 from pelton.window.watermark import Watermark
 
 __all__ = [
@@ -30,7 +31,12 @@ __all__ = [
     "TumblingWindow",
     "Watermark",
     "Window",
+    "as_ms",
+    "declared_ms",
     "hopping_starts",
+    "iso_time",
+    "milliseconds",
+    "seconds",
     "tumbling_starts",
     "window_key",
     "window_key_prefix",

@@ -63,6 +63,10 @@ class TumblingWindow:
         start = timestamp_ms - timestamp_ms % self.size_ms
         return Window(start, start + self.size_ms)
 
+    def windows(self, timestamp_ms: int) -> list[Window]:
+        """Return all windows that hold a timestamp: the one."""
+        return [self.window(timestamp_ms)]
+
 
 @dataclass(frozen=True, slots=True)
 class HoppingWindow:
