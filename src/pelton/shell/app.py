@@ -11,104 +11,85 @@ package, pinned and covered by tests/contract.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import timedelta
-from typing import Any, ClassVar, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 import faust
-from faust.app.base import SCAN_AGENT, BootStrategy
-from faust.cli.base import AppCommand
+from faust.app.base import SCAN_AGENT
+from faust.cli import base as cli
 from faust.utils.venusian import attach
 from mode.utils.objects import qualname
+from prometheus_client import CollectorRegistry
 from yarl import URL
 
+import pelton.shell.commands  # noqa: F401 - adds them to the command line
+from pelton.backoff import Backoff
 from pelton.clock import Clock, SystemClock
 from pelton.config import EngineConfig
 from pelton.config import load as load_config
 from pelton.errors import ConfigurationError, UnavailableError
-from pelton.log.contract import Guarantee, Log
+from pelton.log.contract import Guarantee, Log, TopicSpec
 from pelton.log.partitioner import partition_for
-from pelton.runtime.runtime import Runtime, RuntimeStatistics
+from pelton.runtime.runtime import Runtime
+from pelton.runtime.statistics import RuntimeStatistics
 from pelton.shell.agent import Agent
 from pelton.shell.arguments import (
     check_agent_options,
-    check_channel_options,
     check_settings,
-    check_topic_options,
-    known_table_options,
+    check_stream_options,
 )
+from pelton.shell.boot import EngineBoot
 from pelton.shell.channel import Channel
-from pelton.shell.connection import log_for
+from pelton.shell.connecting import Connectors
+from pelton.shell.connection import check_broker_urls, check_one_cluster, log_for
+from pelton.shell.credentials import broker_credentials
+from pelton.shell.declaring import Declarations
 from pelton.shell.engine import Engine
+from pelton.shell.entity import Entities
+from pelton.shell.guard import Token
+from pelton.shell.leadership import LeaderOnly, Leadership
 from pelton.shell.models import register_records
 from pelton.shell.program import Forwarding, tables_used_by
-from pelton.shell.replies import Replies
+from pelton.shell.querying import Querying
+from pelton.shell.replies import Replies, reply_topic
 from pelton.shell.router import Router
 from pelton.shell.sender import Sender
-from pelton.shell.sets import SetTable
-from pelton.shell.table import Table
-from pelton.shell.topic import SendReceipt, Topic, TopicOptions
+from pelton.shell.standins import BannerTransport, CommandProducer
+from pelton.shell.topic import SendReceipt, Topic
+from pelton.shell.viewing import Viewing
+from pelton.shell.web import Web
+from pelton.shell.worker import AppCommand, Worker
 from pelton.state.cache import TableCache
 from pelton.state.rocksdb import RocksStores
 from pelton.stream.event import Event
 from pelton.stream.lane import CURRENT_LANE
 from pelton.stream.refused import Refused
+from pelton.stream.stream import Stream
+from pelton.web.peers import Peers
+
+if TYPE_CHECKING:
+    from pelton.tracing.tracer import Tracer
 
 __all__ = ["App", "current_event"]
 
 V = TypeVar("V")
 K = TypeVar("K")
 
+#: Makes an agent of a function of a stream; tombstones are None.
+_Decorator = Callable[[Callable[[Stream[V]], Any] | Callable[[Stream[V | None]], Any]], Agent[V]]
+
 register_records()
 
 
-class EngineBoot(BootStrategy):
-    """Starts sensors, the web server and our engine, and nothing of Faust's own."""
-
-    def server(self) -> Iterable[Any]:
-        """Return the services of a worker, in the order they start; they stop the other way round."""
-        app = cast(App, self.app)
-        return [*self.sensors(), *self.web_server(), app.engine]
-
-    def client_only(self) -> Iterable[Any]:
-        """Return the services of a client that only asks: none, for requests open the log themselves."""
-        return []
-
-    def producer_only(self) -> Iterable[Any]:
-        """Return the services of a program that only sends."""
-        return list(self.web_server())
-
-
-class _Driver:
-    """What the worker's banner shows in the place of Faust's transport."""
-
-    def __init__(self, description: str) -> None:
-        self.driver_version = description
-
-
-class _Producer:
-    """What Faust's commands see as the producer: stopping it waits until all messages are durable."""
-
-    started = True
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def stop(self) -> None:
-        """Wait for the messages under way, and let go of the log."""
-        await self._app.close_log()
-
-    async def flush(self) -> None:
-        """Wait for the messages under way."""
-        await self._app.sender.flush()
-
-
-class App(faust.App):
+# What is declared with ours is typed, and takes what the engine has.
+class App(Declarations, Entities, Connectors, LeaderOnly, Querying, Viewing, faust.App):  # type: ignore[misc]
     """An application: its topics, tables and agents, and the worker that runs them.
 
     Takes what `faust.App` takes. The broker is the embedded log unless `broker=` or BROKER_URL says otherwise, and
     the processing guarantee is exactly_once unless `processing_guarantee=` or PROCESSING_GUARANTEE does. Settings of
-    the engine (docs/settings.md) are given as keyword arguments too, or as PELTON_… variables.
+    the engine (docs/settings.md) are given as keyword arguments too, or as PELTON_… variables. The web server listens
+    to this machine only unless there is a token, `web_token=` or PELTON_WEB_TOKEN, that every request must bring.
     """
 
     BootStrategy: ClassVar[Any] = EngineBoot
@@ -117,67 +98,49 @@ class App(faust.App):
         check_settings(options)
         ours = {name: options.pop(name) for name in list(options) if name in EngineConfig.__dataclass_fields__}
         self.config: EngineConfig = load_config(os.environ, ours)
+        self.web_token = Token.given(os.environ, options.pop("web_token", None))
+        if (credentials := broker_credentials(os.environ)) is not None:
+            options["broker_credentials"] = credentials
         self.clock: Clock = SystemClock()
+        #: The program's own metrics, which `/metrics` shows beside the engine's.
+        self.metrics = CollectorRegistry()
         options.setdefault("broker", "sqlite://")
         options.setdefault("processing_guarantee", "exactly_once")
         options.setdefault("store", "rocksdb://")
         options.setdefault("table_standby_replicas", 0)
+        options.setdefault("web_bind", "127.0.0.1")
         options["Router"] = Router
+        options.setdefault("Worker", Worker)
         self.declared_topics: list[Topic[Any, Any]] = []
+        self.declared_channels: list[Channel[Any]] = []
         self._tables: dict[str, Any] = {}
+        #: The paths of pages that anybody may ask who signs.
+        self.signed_paths: set[str] = set()
+        self.links = []
+        self.cards = []
         self._log: Log | None = None
         self._replies: Replies | None = None
-        self.sender = Sender(lambda: self.log_connection, lambda: int(self.conf.topic_partitions))
+        self._peers: Peers | None = None
+        #: Where spans go while a worker runs that is to tell of its work; None otherwise.
+        self.tracing: Tracer | None = None
+        self.sender = Sender(lambda: self.log_connection, self._layout, lambda: self.tracing)
         self.repartition = Forwarding(self)
+        self.leadership = Leadership(lambda: self.runtime)
         super().__init__(id, **options)
         self.engine = Engine(self)
 
     # -- declaring ---------------------------------------------------------------------------------
 
-    def topic(  # type: ignore[override]
-        self,
-        *topics: str,
-        key_type: type[K] | None = None,
-        value_type: type[V] | None = None,
-        key_serializer: str | None = None,
-        value_serializer: str | None = None,
-        partitions: int | None = None,
-        retention: float | timedelta | None = None,
-        compacting: bool | None = None,
-        deleting: bool | None = None,
-        replicas: int | None = None,
-        config: Mapping[str, Any] | None = None,
-        allow_empty: bool = False,
-        internal: bool = False,
-        **ignored: Any,
-    ) -> Topic[K, V]:
-        """Declare a topic, or several read as one.
+    @overload  # type: ignore[override]
+    def agent(self, channel: Topic[Any, V] | Channel[V], **options: Any) -> _Decorator[V]: ...
 
-        allow_empty: whether its agents want tombstones, as None.
-        Raises: ConfigurationError for what the engine cannot do: patterns and schemas.
-        """
-        check_topic_options(ignored)
-        options = TopicOptions(partitions, retention, compacting, deleting, replicas, config, allow_empty, internal)
-        topic = Topic(
-            self,
-            topics,
-            key_type=key_type,
-            value_type=value_type,
-            key_serializer=key_serializer,
-            value_serializer=value_serializer,
-            options=options,
-        )
-        self.declared_topics.append(topic)
-        return topic
+    @overload
+    def agent(self, channel: str | None = None, *, value_type: type[V], **options: Any) -> _Decorator[V]: ...
 
-    def channel(  # type: ignore[override]
-        self, *, value_type: type[V] | None = None, maxsize: int | None = None, **ignored: Any
-    ) -> Channel[V]:
-        """Declare a queue within this process."""
-        check_channel_options(ignored)
-        return Channel(self, value_type=value_type, maxsize=maxsize)
+    @overload
+    def agent(self, channel: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Agent[Any]]: ...
 
-    def agent(  # type: ignore[override]
+    def agent(
         self,
         channel: str | Topic[Any, V] | Channel[V] | None = None,
         *,
@@ -186,17 +149,28 @@ class App(faust.App):
         sink: Iterable[Any] | None = None,
         key_type: type[Any] | None = None,
         value_type: type[V] | None = None,
+        retries: int | Backoff | None = None,
+        priority: int | None = None,
         **ignored: Any,
-    ) -> Callable[[Callable[..., Any]], Agent[V]]:
+    ) -> Any:
         """Make an agent of an async function.
 
         channel: what it reads; a topic of its own, named after it, when None. key_type, value_type: those of a topic
             that is not declared elsewhere.
+        retries: how often an event that fails is tried again before it is dead-lettered, or a `pelton.Backoff`.
+        priority: that of its topics for this agent alone; their own when None.
         """
         check_agent_options(ignored)
+        if not isinstance(channel, str | Topic | Channel | None):
+            raise ConfigurationError(
+                f"app.agent: expected a topic or a channel, got {channel!r}",
+                hint="write @app.agent() or @app.agent(topic)",
+            )
 
         def decorate(fun: Callable[..., Any]) -> Agent[V]:
             agent_name = name or qualname(fun)
+            if agent_name in self.agents:
+                raise ConfigurationError(f"agent {agent_name} is declared twice", hint="give one another name=")
             source = f"{self.conf.id}-{agent_name}" if channel is None else channel
             if isinstance(source, str):
                 source = self.topic(source, key_type=key_type, value_type=value_type, internal=channel is None)
@@ -208,6 +182,8 @@ class App(faust.App):
                 concurrency=concurrency,
                 sink=sink or (),
                 help=fun.__doc__,
+                retries=retries,
+                priority=priority,
             )
             self.agents[agent_name] = agent  # type: ignore[assignment]
             attach(agent, category=SCAN_AGENT)
@@ -218,39 +194,13 @@ class App(faust.App):
     actor = agent  # type: ignore[assignment]
 
     def command(
-        self, *options: Any, base: type[AppCommand] | None = None, **kwargs: Any
-    ) -> Callable[[Callable[..., Awaitable[Any]]], type[AppCommand]]:
+        self, *options: Any, base: type[cli.AppCommand] | None = None, **kwargs: Any
+    ) -> Callable[[Callable[..., Awaitable[Any]]], type[cli.AppCommand]]:
         """Make a command of an async function: `faust -A app <its name>`.
 
         options: `pelton.option(...)` and `pelton.argument(...)`, in the order that the command takes them.
         """
-        return super().command(*options, base=base, **kwargs)
-
-    def Table(self, name: str, *, default: Callable[[], V] | None = None, window: Any = None, **options: Any) -> Any:
-        """Declare a table; `app.Table("balances", default=float)` looks like a dict of account to amount.
-
-        options: key_type, value_type, key_serializer, value_serializer, partitions, help.
-        """
-        table: Any = Table(self, name, default=default, **known_table_options(options))
-        return self._add_table(table, window)
-
-    def GlobalTable(self, name: str, *, window: Any = None, **options: Any) -> Any:
-        """Declare a table of which every worker holds all partitions."""
-        return self._add_table(Table(self, name, replicated=True, **known_table_options(options)), window)
-
-    def SetTable(self, name: str, *, window: Any = None, **options: Any) -> Any:
-        """Declare a table of sets."""
-        return self._add_table(SetTable(self, name, **known_table_options(options)), window)
-
-    def SetGlobalTable(self, name: str, *, window: Any = None, **options: Any) -> Any:
-        """Declare a table of sets, of which every worker holds all partitions."""
-        return self._add_table(SetTable(self, name, replicated=True, **known_table_options(options)), window)
-
-    def _add_table(self, table: Any, window: Any) -> Any:
-        if table.name in self._tables:
-            raise ConfigurationError(f'table "{table.name}" is declared twice', hint="declare it once, and import that")
-        self._tables[table.name] = table
-        return table.using_window(window) if window is not None else table
+        return super().command(*options, base=base or AppCommand, **kwargs)
 
     @property
     def tables(self) -> dict[str, Any]:  # type: ignore[override]
@@ -261,11 +211,12 @@ class App(faust.App):
         """Return the names of the tables that a function refers to."""
         return tables_used_by(fun, self._tables)
 
-    def stream(self, channel: Any, **_: Any) -> Any:  # type: ignore[override]
+    def stream(self, channel: Any, **ignored: Any) -> Any:  # type: ignore[override]
         """Return a stream over a channel, to be iterated outside of agents.
 
         Raises: ConfigurationError for anything else: nothing could commit a topic's positions.
         """
+        check_stream_options(ignored)
         if isinstance(channel, Channel):
             return channel.stream()
         raise ConfigurationError(
@@ -313,15 +264,25 @@ class App(faust.App):
         self, channel: Any, key: Any = None, value: Any = None, **options: Any
     ) -> SendReceipt:
         """Send a message to a topic, a channel, an agent, or a topic by name."""
-        target = self.topic(channel) if isinstance(channel, str) else channel
-        options.pop("schema", None)
-        return await target.send(key=key, value=value, **options)
+        target = Topic[Any, Any](self, (channel,)) if isinstance(channel, str) else channel
+        if not isinstance(target, Topic | Channel | Agent):
+            raise ConfigurationError(
+                f"app.send: cannot send to {channel!r}", hint="send to a topic, its name, a channel or an agent"
+            )
+        return await target.send(key=key, value=value, **options)  # pyright: ignore[reportUnknownMemberType]
+
+    def _layout(self, name: str) -> TopicSpec:
+        """Return how a topic is to be made when something is sent to it before a worker has declared it."""
+        specs = [spec for topic in self.declared_topics for spec in topic.specs() if spec.name == name]
+        spec = max(specs, key=lambda one: one.partitions or 0, default=TopicSpec(name))
+        return replace(spec, partitions=spec.partitions or int(self.conf.topic_partitions))
 
     @property
     def replies(self) -> Replies:
         """The answers to this process's requests."""
         if self._replies is None:
-            self._replies = Replies(lambda: self.log_connection)
+            retention_ms = int(self.conf.reply_expires * 1000)
+            self._replies = Replies(lambda: self.log_connection, reply_topic(self.conf.id), retention_ms)
         return self._replies
 
     # -- the log -----------------------------------------------------------------------------------
@@ -342,9 +303,15 @@ class App(faust.App):
         """Open the log that the broker URL names. Idempotent."""
         if self._log is not None:
             return
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        log = self.another_log()
+        await log.open()
+        self._log = log
+
+    def another_log(self) -> Log:
+        """Return a connection to the log that the broker URL names, not yet open; who asked closes it."""
         conf = self.conf
-        conf.datadir.mkdir(parents=True, exist_ok=True)
-        log = log_for(
+        return log_for(
             [URL(str(url)) for url in conf.broker],
             conf.datadir,
             client_id=str(conf.broker_client_id),
@@ -352,8 +319,6 @@ class App(faust.App):
             ssl_context=conf.ssl_context,
             clock=self.clock,
         )
-        await log.open()
-        self._log = log
 
     async def close_log(self) -> None:
         """Wait for the messages under way, and close the log. Idempotent."""
@@ -361,6 +326,8 @@ class App(faust.App):
         if self._replies is not None:
             await self._replies.stop()
             self._replies = None
+        if self._peers is not None:
+            await self._peers.close()
         if self._log is not None:
             await self._log.close()
             self._log = None
@@ -414,23 +381,36 @@ class App(faust.App):
 
     # -- what Faust's shell asks -------------------------------------------------------------------
 
-    def is_leader(self) -> bool:
-        """Return whether this worker is the one that runs leader-only tasks."""
-        return self.runtime is not None and self.runtime.leads()
+    def _new_web(self) -> Any:
+        return Web(self)
+
+    def _load_settings(self, *, silent: bool = False) -> Any:
+        conf = super()._load_settings(silent=silent)
+        check_broker_urls(URL(str(url)) for url in (*conf.broker, *conf.broker_consumer, *conf.broker_producer))
+        check_one_cluster(conf.broker, broker_consumer=conf.broker_consumer, broker_producer=conf.broker_producer)
+        return conf
 
     @property  # type: ignore[misc]
     def transport(self) -> Any:
         """What the worker's banner shows as the transport."""
-        return _Driver(f"pelton ({URL(str(self.conf.broker[0])).scheme})")
+        return BannerTransport(f"pelton ({URL(str(self.conf.broker[0])).scheme})")
 
     @property  # type: ignore[misc]
     def producer(self) -> Any:
         """What Faust's commands see as the producer."""
-        return _Producer(self)
+        return CommandProducer(self)
 
     @property
     def _producer(self) -> Any:  # type: ignore[override]
-        return _Producer(self) if self._log is not None else None
+        return CommandProducer(self) if self._log is not None else None
+
+    def itertimer(self, interval: Any, **options: Any) -> Any:
+        """Yield once every so many seconds, by the application's clock (Faust's `@app.timer` asks so)."""
+        return super().itertimer(interval, **{"clock": self.clock.monotonic, **options})
+
+    async def on_first_start(self) -> None:
+        """Make the directories."""
+        cast(EngineBoot, self.boot_strategy).make_directories()
 
     async def on_start(self) -> None:
         """Finish the configuration; Faust's own would also make its consumer."""
@@ -450,6 +430,8 @@ class App(faust.App):
         """Wait until the engine is ready. Returns: whether the application is stopping instead."""
         if not self.client_only and not self.producer_only:
             await self.wait_first(self.engine.wait_until_ready())
+            if self.runtime is None:
+                return True
         if not self.should_stop:
             for table in self._tables.values():
                 await table.recovered()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pelton.batch import RecordBatch
 from pelton.runtime.spec import AgentEmit, AgentRun
+from pelton.shell.arguments import check_channel_send
 from pelton.shell.topic import HeadersArg, RecordMetadata, as_headers
 from pelton.stream.event import Event
 from pelton.stream.lane import CURRENT_LANE, Chunk, Lane, Send
@@ -26,6 +26,11 @@ __all__ = ["Channel", "ChannelLane"]
 logger = logging.getLogger(__name__)
 
 V = TypeVar("V")
+
+#: How often a lane that is paused looks whether it is not any more, in seconds.
+_PAUSED_LOOK_S = 0.1
+#: The waits, in seconds, before code is called again that ended without an event, and so again and again.
+_PAUSES_S = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 def _as_is(key: bytes) -> object:
@@ -53,8 +58,11 @@ class Channel(Generic[V]):
         """Raise NotImplementedError: a channel is no topic (Faust's commands ask so)."""
         raise NotImplementedError("a channel has no topic")
 
-    async def send(self, *, key: Any = None, value: V | Any = None, headers: HeadersArg | None = None, **_: Any) -> Any:
+    async def send(
+        self, *, key: Any = None, value: V | Any = None, headers: HeadersArg | None = None, **ignored: Any
+    ) -> Any:
         """Put a value into the queue; waits while it is full. The receipt is resolved already."""
+        check_channel_send(ignored)
         chunk = self._chunk(key, value, headers)
         await self.queue.put(chunk)
         receipt: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
@@ -73,7 +81,7 @@ class Channel(Generic[V]):
     def _chunk(self, key: Any, value: Any, headers: HeadersArg | None) -> Chunk:
         offset, self._sent = self._sent, self._sent + 1
         batch = RecordBatch(
-            "", 0, [offset], [time.time_ns() // 1_000_000], [key], [None], offset + 1, [as_headers(headers)]
+            "", 0, [offset], [self.app.clock.time_ms()], [key], [None], offset + 1, [as_headers(headers)]
         )
         return Chunk(batch, range(1), [value], _as_is, offset + 1)
 
@@ -108,12 +116,21 @@ class Channel(Generic[V]):
 class ChannelLane:
     """Runs an agent over a channel; what it sends goes out when each event is done."""
 
-    def __init__(self, name: str, channel: Channel[Any], run: AgentRun, emit: AgentEmit) -> None:
+    def __init__(
+        self,
+        name: str,
+        channel: Channel[Any],
+        run: AgentRun,
+        emit: AgentEmit,
+        paused: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._name = name
         self._channel = channel
         self._run = run
         self._emit = emit
+        self._paused = paused
         self._outgoing: list[Send] = []
+        self._taken = 0
 
     def extend(self, sends: Sequence[Send]) -> None:
         """Take over the messages of an event (this is the lane's outbox)."""
@@ -121,7 +138,19 @@ class ChannelLane:
 
     def monotonic(self) -> float:
         """Return elapsed time in seconds."""
-        return time.monotonic()
+        return self._channel.app.clock.monotonic()
+
+    def time_ms(self) -> int:
+        """Return the wall clock, in milliseconds since the epoch."""
+        return self._channel.app.clock.time_ms()
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return no topics: a channel is none."""
+        return ()
+
+    def listening_since_s(self) -> float:
+        """Return the beginning of time: a channel has no silence."""
+        return 0.0
 
     async def next_chunk(self, lane: Lane, *, limit: int | None = None, timeout_s: float | None = None) -> Chunk | None:
         """Return the next value of the channel, alone; what came before is complete."""
@@ -131,10 +160,13 @@ class ChannelLane:
         lane.chunk = None
         try:
             async with asyncio.timeout(timeout_s):
+                while self._paused():
+                    await self._channel.app.clock.sleep(_PAUSED_LOOK_S, idle=True)
                 chunk = await self._channel.queue.get()
         except TimeoutError:
             return None
         lane.chunk, lane.cursor = chunk, 0
+        self._taken += 1
         return chunk
 
     async def _send_out(self) -> None:
@@ -146,7 +178,9 @@ class ChannelLane:
         """Run the agent while the worker runs; an event that fails is logged and skipped, for nothing keeps it."""
         lane = Lane(self._name, 0, 0, self)
         CURRENT_LANE.set(lane)
+        barren = 0  # how often in a row the code ended without an event
         while True:
+            before = self._taken
             try:
                 result = self._run(self, lane)
                 if isinstance(result, AsyncGenerator):
@@ -162,4 +196,5 @@ class ChannelLane:
                 lane.discard_event()
             lane.held.clear()
             await self._send_out()
-            await asyncio.sleep(0)
+            barren = barren + 1 if self._taken == before else 0
+            await self._channel.app.clock.sleep(_PAUSES_S[min(barren, len(_PAUSES_S) - 1)])

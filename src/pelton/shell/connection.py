@@ -4,6 +4,7 @@
 # Faust and mode are only partly typed; mypy checks this module strictly all the same.
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pelton.log.contract import Log
 from pelton.log.kafka import KafkaLog
 from pelton.log.sqlite import SqliteLog
 
-__all__ = ["log_for"]
+__all__ = ["check_broker_urls", "check_one_cluster", "log_for"]
 
 _KAFKA_PORT = 9092
 
@@ -40,6 +41,29 @@ def log_for(
         f"unknown broker URL scheme {scheme!r}",
         hint="use sqlite:///path for one machine, or kafka://host:9092",
     )
+
+
+def check_broker_urls(brokers: Iterable[URL]) -> None:
+    """Refuse broker URLs with a user or a password in them, before anybody shows them. Raises: ConfigurationError."""
+    for url in brokers:
+        if url.user or url.password:
+            raise ConfigurationError(
+                f"the broker URL {url.with_user(None)} had a user or a password in it, which is not shown here",
+                hint="URLs are shown and logged: set PELTON_BROKER_USERNAME …, or give broker_credentials=…",
+            )
+
+
+def check_one_cluster(broker: list[URL], **others: list[URL]) -> None:
+    """Refuse brokers of its own for reading or for writing, which a transaction over both cannot have.
+
+    others: setting -> URLs. Raises: ConfigurationError.
+    """
+    for setting, urls in others.items():
+        if list(urls) != list(broker):
+            raise ConfigurationError(
+                f"{setting} is {', '.join(map(str, urls))}, but broker is {', '.join(map(str, broker))}",
+                hint="what is read and what comes of it are one transaction, on one cluster: set broker alone",
+            )
 
 
 def sqlite_url(url: URL, datadir: Path) -> str:

@@ -15,7 +15,7 @@ from faust import Record
 from pelton.codec import adapted_codec, codec_for, register_adapter
 from pelton.codec.contract import Codec
 
-__all__ = ["plain", "record_serializer", "register_records", "shell_codec"]
+__all__ = ["json_value", "plain", "record_serializer", "register_records", "shell_codec"]
 
 #: What every serializer writes in its own way; anything else is taken apart first.
 _KEPT = (bytes, bytearray, date, datetime, time, timedelta, Decimal, UUID)
@@ -24,6 +24,11 @@ _KEPT = (bytes, bytearray, date, datetime, time, timedelta, Decimal, UUID)
 def plain(value: Any) -> Any:
     """Return a value with all models in it taken apart, into dicts, lists, strings and numbers."""
     return msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=_take_apart)
+
+
+def json_value(value: Any) -> Any:
+    """Return a value as JSON can hold it: models taken apart, times and decimals as text, bytes in base64."""
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=_take_apart)
 
 
 def _take_apart(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from faust import Record
 from faust.cli import argument, option
-from faust.cli.base import AppCommand
 from faust.web import Request, Response, View
 
-__all__ = ["AppCommand", "Record", "Request", "Response", "View", "argument", "option"]
+__all__ = ["Record", "Request", "Response", "View", "argument", "option"]

@@ -4,9 +4,12 @@
 # Faust's router is only partly typed; mypy checks this module strictly all the same.
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+import aiohttp
 from faust.app.router import Router as FaustRouter
+from faust.web.exceptions import ServiceUnavailable
 from yarl import URL
 
 from pelton.log.partitioner import partition_for
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from pelton.shell.app import App
 
 __all__ = ["Router"]
+
+#: How long the worker that has a key may take to answer for it.
+_ANSWER_S = 30.0
 
 
 class Router(FaustRouter):
@@ -65,6 +71,17 @@ class Router(FaustRouter):
             for worker, numbers in self._numbers(topic).items():
                 found.setdefault(worker, {})[topic] = numbers
         return found
+
+    async def _route_req(self, dest_url: URL, web: Any, request: Any) -> Any:
+        """Return another worker's answer. Raises: ServiceUnavailable when it does not answer, or is gone."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await super()._route_req(dest_url, web, request)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # The group takes it for alive until its session is over; until then nobody has its keys.
+            raise ServiceUnavailable(
+                f"the worker at {dest_url} that has this key does not answer: try again"
+            ) from error
 
     def _numbers(self, topic: str) -> dict[str, list[int]]:
         runtime = self._app.runtime

@@ -2,9 +2,8 @@
 
 Workers of one application that share a data directory take numbered slots, each by a lock that the operating system
 lets go of when the process dies, however it dies. The name of the slot is the worker's identity in the group and for
-its
-transactions: a restart is known at once as the successor, so nobody waits for the session of the dead one to expire,
-and what it left unfinished in the log is aborted first. Two workers that live never have the same name.
+its transactions: a restart is known at once as the successor, so nobody waits for the session of the dead one to
+expire, and what it left unfinished in the log is aborted first. Two workers that live never have the same name.
 """
 
 from __future__ import annotations

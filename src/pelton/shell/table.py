@@ -8,21 +8,24 @@ anew: it is yours to change, and changes nothing until it is assigned back.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pelton.codec import default_serializer
 from pelton.codec.contract import Codec
-from pelton.errors import ConfigurationError
+from pelton.errors import ConfigurationError, UserCodeError
 from pelton.log.contract import TopicSpec
 from pelton.log.partitioner import partition_for
 from pelton.runtime.spec import TableSpec
+from pelton.shell.arguments import check_count
+from pelton.shell.history import TableAt, Version, history_of, versions_of
+from pelton.shell.joined import JoinedTables
 from pelton.shell.models import record_serializer, shell_codec
-from pelton.shell.windowed import WindowedTable, milliseconds
+from pelton.shell.windowed import AnyWindow, WindowedTable, fixed_window
 from pelton.state.cache import TableCache
 from pelton.stream.lane import CURRENT_LANE, Lane, TableSlot
 from pelton.stream.refused import Refused
-from pelton.window import HoppingWindow, TumblingWindow
+from pelton.window import HoppingWindow, TumblingWindow, as_ms, declared_ms
 
 if TYPE_CHECKING:
     from pelton.shell.app import App
@@ -31,6 +34,10 @@ __all__ = ["Table"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+W = TypeVar("W")
+
+#: What comes back from JSON as what it was.
+_JSON_TYPES = (dict, list, str, int, float, bool)
 
 
 class Table(Generic[K, V]):
@@ -38,12 +45,14 @@ class Table(Generic[K, V]):
 
     default: makes the value of a key that is missing; reading it does not write it. Without one, a missing key is a
     KeyError.
-    key_type, value_type: what the codecs read and write; with no value_type, the type that `default` makes, where it is
-        a class.
+    key_type, value_type: what the codecs read and write; with no value_type, the class that `default` is, where JSON
+        needs to know it (models, sets, Decimal).
     partitions: how many; those of the topics of its agents when None.
     replicated: every worker holds all of it (a global table).
     on_recover, recover_callbacks: awaited when the worker's partitions have been restored at its start.
     extra_topic_configs: of the changelog's topic.
+    history: how long its past can be read, in seconds of event time or a timedelta; not at all when None.
+    time: where an event's time is, for its history: a field, or a function of the value; that of its topic when None.
     """
 
     def __init__(
@@ -62,7 +71,14 @@ class Table(Generic[K, V]):
         on_recover: Callable[[], Awaitable[None]] | None = None,
         recover_callbacks: Iterable[Callable[[], Awaitable[None]]] = (),
         extra_topic_configs: Mapping[str, Any] | None = None,
+        history: float | timedelta | None = None,
+        time: Any = None,
     ) -> None:
+        if default is not None and not callable(default):
+            raise ConfigurationError(
+                f'table "{name}": default={default!r} is no function', hint="write default=int, or default=lambda: 5"
+            )
+        check_count(f'table "{name}": partitions', partitions)
         self.app = app
         self.name = name
         self.default = default
@@ -71,6 +87,7 @@ class Table(Generic[K, V]):
         self.partitions = partitions
         self.help = help or ""
         self.replicated = replicated
+        self.history = history_of(name, history, time, replicated)
         self._recover_callbacks = [*([on_recover] if on_recover else []), *recover_callbacks]
         self._topic_config = {name: str(value) for name, value in (extra_topic_configs or {}).items()}
         self._key_serializer = key_serializer
@@ -89,7 +106,7 @@ class Table(Generic[K, V]):
         changelog = TopicSpec(
             self.changelog_topic_name, self.partitions, cleanup_policy="compact", config=self._topic_config
         )
-        return TableSpec(self.name, changelog, replicated=self.replicated)
+        return TableSpec(self.name, changelog, replicated=self.replicated, history=self.history)
 
     def codecs(self) -> tuple[Codec[Any], Codec[Any]]:
         """Return the codecs of its keys and values."""
@@ -109,11 +126,12 @@ class Table(Generic[K, V]):
             self.text_keys = self.key_type is str and key == "raw"
             self._encode_key, self.decode_key = self._codecs[0].encode, self._codecs[0].decode
             self.encode, self.decode = self._codecs[1].encode, self._codecs[1].decode
+            self.expected = self.value_type if isinstance(self.value_type, type) else None
         return self._codecs
 
     def __getattr__(self, name: str) -> Any:
         """Make the codecs when one of their functions is asked for the first time."""
-        if name in ("_encode_key", "decode_key", "encode", "decode", "text_keys"):
+        if name in ("_encode_key", "decode_key", "encode", "decode", "expected", "text_keys"):
             self.codecs()
             return self.__dict__[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -123,6 +141,18 @@ class Table(Generic[K, V]):
         if type(key) is str and self.text_keys:
             return key.encode()
         return self._encode_key(key)
+
+    def check(self, value: Any) -> None:
+        """Make sure that a value of another class than the table's can be read back. Raises: UserCodeError."""
+        codec = self.codecs()[1]
+        try:
+            codec.decode(codec.encode(value))
+        except codec.errors as error:
+            name = getattr(self.value_type, "__name__", self.value_type)
+            raise UserCodeError(
+                f'table "{self.name}": expected {name}, got {type(value).__name__}, which cannot be read as one',
+                hint=f"write {name}(...), or declare the table with another value_type",
+            ) from error
 
     def writing_slot(self) -> TableSlot:
         """Return the event's partition, to write to. Raises: ConfigurationError outside of agents."""
@@ -165,8 +195,12 @@ class Table(Generic[K, V]):
         if lane is not None:
             yield from self.slot(lane).scan(start, end)
             return
-        for cache in self.app.table_caches(self):
+        for cache in self.homes():
             yield from cache.scan(start, end)
+
+    def homes(self) -> list[TableCache]:
+        """Return all partitions that this worker has."""
+        return self.app.table_caches(self)
 
     def missing(self, key: Any) -> V:
         """Return the default of a key that has no value. Raises: KeyError when there is no default."""
@@ -195,8 +229,26 @@ class Table(Generic[K, V]):
         """Whether every worker holds all of it."""
         return self.replicated
 
-    join = left_join = inner_join = outer_join = combine = Refused("look the other side up in a table of its own")
-    on_window_close = Refused("read the window when an event of a later one arrives, or from a timer")
+    def join(self, other: Table[K, W]) -> JoinedTables[K, tuple[V, W]]:
+        """Return the changes of a join with another table, for an agent to read: keys that are in both.
+
+        The agent gets (left, right) whenever either changes, and None, a tombstone, when a row is gone.
+        Raises: ConfigurationError.
+        """
+        return JoinedTables(self, other, "inner")
+
+    inner_join = join
+
+    def left_join(self, other: Table[K, W]) -> JoinedTables[K, tuple[V, W | None]]:
+        """Return the changes of a join that has all keys of this table; see `join`."""
+        return JoinedTables(self, other, "left")
+
+    def outer_join(self, other: Table[K, W]) -> JoinedTables[K, tuple[V | None, W | None]]:
+        """Return the changes of a join that has the keys of both tables; see `join`."""
+        return JoinedTables(self, other, "outer")
+
+    combine = Refused("join the two tables: @app.agent(table.outer_join(other))")
+    on_window_close = Refused("stream.window(...).agg(...).on_close() gives each window once, when it is closed")
     on_changelog_event = Refused("read the changelog's topic with an agent")
     changelog_topic = Refused("its name is table.changelog_topic_name; the engine writes it")
     data = Refused("the table itself is the mapping: table[key], table.items()")
@@ -208,6 +260,8 @@ class Table(Generic[K, V]):
         return self.missing(key) if data is None else cast(V, self.decode(data))
 
     def __setitem__(self, key: K, value: V) -> None:
+        if self.expected is not None and type(value) is not self.expected:
+            self.check(value)
         self.writing_slot().put(self.encode_key(key), self.encode(value))
 
     def __delitem__(self, key: K) -> None:
@@ -298,6 +352,23 @@ class Table(Generic[K, V]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.name}>"
 
+    # -- the past ----------------------------------------------------------------------------------
+
+    def at(self, when: float | datetime) -> TableAt[K, V]:
+        """Return the table as it was at a time; it reads like the table itself, for as long back as `history=` says.
+
+        when: seconds since the epoch, or a datetime.
+        Reading raises: ConfigurationError without `history=`, HistoryExpiredError for what lies further back.
+        """
+        return TableAt(self, as_ms(when))
+
+    def versions(self, key: K) -> list[Version[V]]:
+        """Return what a key held within the history, oldest first: one version for each event that wrote it.
+
+        Raises: ConfigurationError without `history=`.
+        """
+        return list(versions_of(self, key))
+
     # -- windows -----------------------------------------------------------------------------------
 
     def tumbling(
@@ -308,7 +379,7 @@ class Table(Generic[K, V]):
         size: seconds or a timedelta. expires: how long a window is kept after its end, in event time; for ever when
         None.
         """
-        return self.using_window(TumblingWindow(milliseconds(size)), expires)
+        return self.using_window(TumblingWindow(declared_ms(size)), expires)
 
     def hopping(
         self,
@@ -318,19 +389,23 @@ class Table(Generic[K, V]):
         key_index: bool = False,
     ) -> WindowedTable[K, V]:
         """Return the table with windows of one size that begin every step, so that they overlap."""
-        return self.using_window(HoppingWindow(milliseconds(size), milliseconds(step)), expires)
+        return self.using_window(HoppingWindow(declared_ms(size), declared_ms(step)), expires)
 
-    def using_window(
-        self, window: TumblingWindow | HoppingWindow, expires: float | timedelta | None = None
-    ) -> WindowedTable[K, V]:
-        """Return the table with a window."""
-        windowed = WindowedTable(self, window, expires)
+    def using_window(self, window: AnyWindow, expires: float | timedelta | None = None) -> WindowedTable[K, V]:
+        """Return the table with a window, pelton's own or Faust's. Raises: ConfigurationError for a sliding one."""
+        if self.history is not None:
+            raise ConfigurationError(
+                f'table "{self.name}" has windows and history=',
+                hint="the windows are its history: keep them longer with expires=",
+            )
+        windowed = WindowedTable(self, *fixed_window(window, expires))
         self.app.tables[self.name] = cast(Any, windowed)
         return windowed
 
 
 def _type_made_by(default: Callable[[], Any] | None) -> Any:
-    """Return the type of a table's values where `default` is a class: a model, or one of Python's own."""
-    if not isinstance(default, type):
-        return None
-    return None if default in (dict, list, set) else default
+    """Return the type of a table's values where `default` is a class that JSON alone would not bring back.
+
+    `default=int` is where counting begins, not what the table may hold: 0.5 the next moment, as with Faust.
+    """
+    return default if isinstance(default, type) and default not in _JSON_TYPES else None

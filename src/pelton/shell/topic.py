@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pelton.aggregate import field_getter
 from pelton.batch import Headers
 from pelton.codec import default_serializer
 from pelton.codec.contract import Codec
-from pelton.errors import ConfigurationError
+from pelton.errors import ConfigurationError, RecordTooLargeError
 from pelton.log.contract import CleanupPolicy, TopicSpec
+from pelton.runtime.event_time import EventTime
+from pelton.runtime.spec import SourceSpec
+from pelton.shell.arguments import check_count, check_priority
 from pelton.shell.models import record_serializer, shell_codec
 from pelton.stream.lane import CURRENT_LANE, Send
 from pelton.stream.refused import Refused
-from pelton.stream.stream import seconds
+from pelton.window import declared_ms, seconds
 
 if TYPE_CHECKING:
     from pelton.shell.app import App
@@ -30,7 +34,10 @@ __all__ = ["RecordMetadata", "SendReceipt", "StagedReceipt", "Topic", "TopicOpti
 K = TypeVar("K")
 V = TypeVar("V")
 
-HeadersArg = Mapping[str, bytes | str] | Iterable[tuple[str, bytes | str]]
+_LATEST_MS = 2**63 - 1
+_EARLIEST_MS = -(2**63)
+
+HeadersArg = Mapping[str, bytes | str | None] | Iterable[tuple[str, bytes | str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,16 @@ class StagedReceipt:
 
 @dataclass(frozen=True, slots=True)
 class TopicOptions:
-    """How a topic is laid out, as `app.topic` takes it. retention: seconds or a timedelta."""
+    """How a topic is laid out, as `app.topic` takes it. retention: seconds or a timedelta; -1 to keep all.
+
+    purged: whether its records are deleted once the application is past them.
+    timestamp: where the events have their time: "record" (what the producer said), "log" (when the log took it in), or
+        a field of the value.
+    max_future: how far the field may be ahead of the record's timestamp; future: what becomes of an event that is
+        further ahead: "dead_letter", or "cap" to take it as being that far ahead.
+    priority: a worker handles the events of topics with a higher one first.
+    Raises: ConfigurationError.
+    """
 
     partitions: int | None = None
     retention: float | timedelta | None = None
@@ -84,14 +100,54 @@ class TopicOptions:
     config: Mapping[str, Any] | None = None
     allow_empty: bool = False
     internal: bool = False
+    timestamp: Any = "record"
+    max_future: float | timedelta | None = None
+    future: str = "dead_letter"
+    purged: bool = False
+    priority: int = 0
+
+    def __post_init__(self) -> None:
+        check_priority("a topic", self.priority)
+        if self.future not in ("dead_letter", "cap"):
+            raise ConfigurationError(f'future: expected "dead_letter" or "cap", got {self.future!r}')
+        if self.max_future is not None and self.timestamp in ("record", "log"):
+            raise ConfigurationError(
+                "max_future compares the time in a field with that of the record: it needs timestamp=field",
+                hint='write timestamp=Transaction.ts; on Kafka, timestamp="log" has the broker set the time',
+            )
+
+    def event_time(self) -> EventTime | None:
+        """Return where the events have their time; None for the log's timestamp."""
+        if self.timestamp in ("record", "log"):
+            return None
+        max_future_ms = None if self.max_future is None else declared_ms(self.max_future)
+        return EventTime(field_getter(self.timestamp), max_future_ms, self.future == "cap")
 
 
 def as_headers(headers: HeadersArg | None) -> Headers:
-    """Return headers in the order given, their values as bytes."""
+    """Return headers in the order given, their values as bytes, or None. Raises: TypeError, UnicodeEncodeError."""
     if not headers:
         return ()
-    pairs: Iterable[tuple[str, bytes | str]] = headers.items() if isinstance(headers, Mapping) else headers  # pyright: ignore
-    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
+    pairs: Iterable[tuple[str, Any]] = headers.items() if isinstance(headers, Mapping) else headers  # pyright: ignore
+    found = tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
+    for name, data in found:
+        if data is not None and not isinstance(data, bytes):
+            # Found out at the commit, it would fail that of all other events too.
+            raise TypeError(f"header {name!r}: expected bytes, text or None, got {type(data).__name__}")
+        name.encode("utf-8", "surrogateescape")  # raises for what is neither text nor was bytes
+    return found
+
+
+def as_timestamp_ms(seconds_: float) -> int:
+    """Return a time, in seconds since the epoch, as the log has it.
+
+    Raises: ValueError, OverflowError for a time that does not fit: found out at the commit, it would fail that of all
+        other events too.
+    """
+    timestamp_ms = round(seconds_ * 1000)
+    if not _EARLIEST_MS <= timestamp_ms <= _LATEST_MS:
+        raise OverflowError(f"timestamp {seconds_!r}: expected seconds since the epoch, within 64 bits of milliseconds")
+    return timestamp_ms
 
 
 class Topic(Generic[K, V]):
@@ -113,6 +169,13 @@ class Topic(Generic[K, V]):
     ) -> None:
         if not names:
             raise ConfigurationError("a topic needs a name", hint='write app.topic("transactions")')
+        if not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                f"expected names of topics, got {names!r}", hint='write app.topic("orders-eu", "orders-us")'
+            )
+        if options is not None:
+            check_count(f"topic {names[0]}: partitions", options.partitions)
+            check_count(f"topic {names[0]}: replicas", options.replicas)
         self.app = app
         self.topics: Sequence[str] = tuple(names)
         self.key_type = key_type
@@ -143,6 +206,8 @@ class Topic(Generic[K, V]):
         options = self.options
         retention = options.retention
         config = {name: str(value) for name, value in (options.config or {}).items()}
+        if options.timestamp == "log":
+            config["message.timestamp.type"] = "LogAppendTime"
         policy: CleanupPolicy = "delete"
         if options.compacting:
             policy = "compact,delete" if options.deleting else "compact"
@@ -152,11 +217,29 @@ class Topic(Generic[K, V]):
                 options.partitions,
                 options.replicas,
                 policy,
-                None if retention is None else int(seconds(retention) * 1000),
+                None if retention is None else max(-1, int(seconds(retention) * 1000)),
                 config,
             )
             for name in self.topics
         ]
+
+    def sources(self) -> dict[str, SourceSpec]:
+        """Return the topics as an agent reads them, by name."""
+        key_codec, value_codec = self.codecs()
+        options = self.options
+        event_time = options.event_time()
+        return {
+            spec.name: SourceSpec(
+                spec,
+                key_codec,
+                value_codec,
+                options.allow_empty,
+                event_time=event_time,
+                purged=options.purged,
+                priority=options.priority,
+            )
+            for spec in self.specs()
+        }
 
     def codecs(self) -> tuple[Codec[Any], Codec[Any]]:
         """Return the codecs of its keys and values."""
@@ -192,23 +275,25 @@ class Topic(Generic[K, V]):
         timestamp: float | None = None,
         headers: HeadersArg | None = None,
     ) -> Send:
-        """Return a message for this topic.
+        """Return a message for this topic. Raises: RecordTooLargeError when it is larger than record_bytes_max.
 
         timestamp: seconds since the epoch; by default the event's own, or the clock's outside of agents.
         """
         lane = CURRENT_LANE.get()
         if timestamp is not None:
-            timestamp_ms = round(timestamp * 1000)
+            timestamp_ms = as_timestamp_ms(timestamp)
         else:
             timestamp_ms = lane.timestamp_ms if lane is not None else self.app.clock.time_ms()
-        return Send(
-            self.get_topic_name(),
-            partition,
-            self.prepare_key(key),
-            self.prepare_value(value),
-            timestamp_ms,
-            as_headers(headers),
-        )
+        name, key_bytes, value_bytes = self.get_topic_name(), self.prepare_key(key), self.prepare_value(value)
+        # Here the event fails that sends too much; later it would be the commit, with all that others have done.
+        if (size := len(key_bytes or b"") + len(value_bytes or b"")) > self.app.config.record_bytes_max:
+            raise RecordTooLargeError(
+                f"could not send to {name!r}: the message has {size:,} bytes, "
+                f"expected at most {self.app.config.record_bytes_max:,}",
+                hint="send smaller messages, or raise PELTON_RECORD_BYTES_MAX and the broker's max.message.bytes",
+                topic=name,
+            )
+        return Send(name, partition, key_bytes, value_bytes, timestamp_ms, as_headers(headers))
 
     async def send(
         self,

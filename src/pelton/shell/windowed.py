@@ -7,32 +7,48 @@ arithmetic and lookups; when a window is gone is decided by `pelton.state.cache`
 from __future__ import annotations
 
 import operator
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from heapq import merge as merge_sorted
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import msgspec
+from faust.windows import HoppingWindow as FaustHoppingWindow
+from faust.windows import Window as FaustWindow
 
 from pelton.errors import ConfigurationError
 from pelton.runtime.spec import TableSpec
+from pelton.state.cache import TableCache
 from pelton.stream.event import Event
-from pelton.stream.lane import CURRENT_LANE, Lane, TableSlot
+from pelton.stream.lane import CURRENT_LANE, ENTRY_BYTES, Lane, TableSlot
 from pelton.stream.refused import Refused
-from pelton.stream.stream import seconds
-from pelton.window import HoppingWindow, TumblingWindow, window_key_prefix, window_start_of
+from pelton.window import (
+    HoppingWindow,
+    TumblingWindow,
+    as_ms,
+    milliseconds,
+    window_key_prefix,
+    window_key_suffix,
+    window_start_of,
+)
 
 if TYPE_CHECKING:
     from pelton.shell.table import Table
 
-__all__ = ["WindowSet", "WindowedTable", "milliseconds"]
+__all__ = ["OPERATIONS", "AnyWindow", "WindowSet", "WindowedTable", "fixed_window"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+#: A window of pelton's, or one that was made for Faust.
+AnyWindow = TumblingWindow | HoppingWindow | FaustWindow
 
 #: What tells a window's time from an event's value, in seconds or as a datetime.
 TimeOf = Callable[[Any], Any]
 #: What `table[key] += operand` applies to each window's value.
 Operation = Callable[[Any, Any], Any]
 
-_OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, Operation] = {
     name: getattr(operator, name)
     for name in ("add", "and_", "floordiv", "lshift", "mod", "mul", "or_", "pow", "rshift", "sub", "truediv", "xor")
 }
@@ -42,7 +58,7 @@ class WindowedTable(Generic[K, V]):
     """A table with one value for each key and window.
 
     `table[key]` is a `WindowSet`, which reads the window of the event's time; assigning to `table[key]` writes all
-    windows that the event's time lies in. The event's time is the log's timestamp, unless one of the relative_to
+    windows that the event's time lies in. The event's time is as its topic says, unless one of the relative_to
     methods says otherwise.
     """
 
@@ -82,7 +98,7 @@ class WindowedTable(Generic[K, V]):
         return self._with(_time_getter(field))
 
     def relative_to_stream(self) -> WindowedTable[K, V]:
-        """Take the time from the log's timestamp of the event (that is the default)."""
+        """Take the event's time as its topic says (that is the default)."""
         return self._with(None)
 
     def relative_to_now(self) -> WindowedTable[K, V]:
@@ -96,7 +112,7 @@ class WindowedTable(Generic[K, V]):
         return self._with(time) if callable(time) and hasattr(time, "__code__") else self.relative_to_field(time)
 
     def _with(self, time_of: TimeOf | None, wall_clock: bool = False) -> WindowedTable[K, V]:
-        clone = WindowedTable(self.table, self.window, self.expires, time_of, wall_clock)
+        clone = type(self)(self.table, self.window, self.expires, time_of, wall_clock)
         self.app.tables[self.name] = cast(Any, clone)
         return clone
 
@@ -159,16 +175,37 @@ class WindowedTable(Generic[K, V]):
         data = table.home(key).get(self.store_key(start_ms, key))
         return table.missing(key) if data is None else cast(V, table.decode(data))
 
-    def windows(self, key: Any) -> Iterator[tuple[int, V]]:
-        """Yield (start in milliseconds, value) of each window of a key that is held, earliest first."""
+    def windows(self, key: Any, first_ms: int | None = None, behind_ms: int | None = None) -> Iterator[tuple[int, V]]:
+        """Yield (start in milliseconds, value) of each window of a key that is held, earliest first.
+
+        first_ms, behind_ms: of those that start in first_ms <= start < behind_ms; of all when None.
+        """
         home = self.table.home(key)
-        behind = b""
-        while (entry := next(home.scan(behind), None)) is not None:
+        behind = b"" if first_ms is None else window_key_prefix(first_ms)
+        last = None if behind_ms is None else window_key_prefix(behind_ms)
+        while (entry := next(home.scan(behind, last), None)) is not None:
             start_ms = window_start_of(entry[0])
             data = home.get(self.store_key(start_ms, key))
             if data is not None:
                 yield start_ms, cast(V, self.table.decode(data))
             behind = window_key_prefix(start_ms + 1)
+
+    def between(self, start: Any = None, end: Any = None) -> Iterator[tuple[K, int, V]]:
+        """Yield (key, start in milliseconds, value) of all windows that are held, from a time to another, in order.
+
+        start, end: seconds since the epoch, datetimes or ISO 8601; a window is in the range when any moment of it is.
+            From the first, or to the last, when None. Outside of agents: of all partitions that this worker has.
+        """
+        first = b"" if start is None else window_key_prefix(as_ms(start) - self.size_ms + 1)
+        behind = None if end is None else window_key_prefix(as_ms(end))
+        for stored, data in merge_sorted(*(place.scan(first, behind) for place in self._places()), key=_stored_key):
+            if stored:
+                key = cast(K, self.table.decode_key(window_key_suffix(stored)))
+                yield key, window_start_of(stored), cast(V, self.table.decode(data))
+
+    def _places(self) -> Sequence[TableSlot | TableCache]:
+        lane = CURRENT_LANE.get()
+        return [self.table.slot(lane)] if lane is not None else self.app.table_caches(self.table)
 
     # -- as a dict ---------------------------------------------------------------------------------
 
@@ -186,15 +223,25 @@ class WindowedTable(Generic[K, V]):
         # From here on it is `slot.put`, written out: a call less for each event.
         noted = slot.located_key is key and slot.located_value is lane.value
         located = slot.located if noted else self.locate(lane, slot, key)
+        table = self.table
+        if table.expected is not None and type(value) is not table.expected:
+            table.check(value)
+        data = table.encode(value)
+        if slot.claims.only is not slot:
+            slot.claim(located)
         overlay = slot.overlay
         if not overlay:
             lane.touched.append(slot)
             lane.dirty = True
-        overlay[located] = self.table.encode(value)
+        overlay[located] = data
+        lane.written += ENTRY_BYTES + len(data)
 
     def _set_windows(self, key: K, value: V) -> None:
-        slot = self.table.writing_slot()
-        data = self.table.encode(value)
+        table = self.table
+        if table.expected is not None and type(value) is not table.expected:
+            table.check(value)
+        slot = table.writing_slot()
+        data = table.encode(value)
         for start in self.starts(self.event_ms()):
             slot.put(self.store_key(start, key), data)
 
@@ -250,21 +297,18 @@ class WindowedTable(Generic[K, V]):
         self.table.reset_state()
 
     get = setdefault = pop = popitem = update = clear = Refused("a key has several windows: read table[key].current()")
-    on_window_close = Refused("read the window when an event of a later one arrives, or from a timer")
+    on_window_close = Refused("stream.window(...).agg(...).on_close() gives each window once, when it is closed")
     key_index_table = Refused("keys(), items() and len() work without it; leave key_index out")
 
     def __repr__(self) -> str:
         return f"<WindowedTable: {self.name} {self.window}>"
 
 
-class WindowSet(Generic[K, V]):
-    """The windows of one key of a table."""
+class WindowSet(msgspec.Struct, Generic[K, V], eq=False):
+    """The windows of one key of a table; a Struct, because one is made for each access, and those are made in C."""
 
-    __slots__ = ("key", "table")
-
-    def __init__(self, table: WindowedTable[K, V], key: K) -> None:
-        self.table = table
-        self.key = key
+    table: WindowedTable[K, V]
+    key: K
 
     def current(self, event: Event[Any] | None = None) -> V:
         """Return the value in the latest window that holds the event's time."""
@@ -296,6 +340,16 @@ class WindowSet(Generic[K, V]):
         """Yield (start in milliseconds, value) of each window that is held, earliest first."""
         return self.table.windows(self.key)
 
+    def between(self, start: Any = None, end: Any = None) -> Iterator[tuple[int, V]]:
+        """Yield (start in milliseconds, value) of each window that is held, from a time to another, earliest first.
+
+        start, end: seconds since the epoch, datetimes or ISO 8601; a window is in the range when any moment of it is.
+        """
+        table = self.table
+        first_ms = None if start is None else as_ms(start) - table.size_ms + 1
+        behind_ms = None if end is None else as_ms(end)
+        return table.windows(self.key, first_ms, behind_ms)
+
     def apply(self, operation: Callable[[V, Any], V], operand: Any, event: Event[Any] | None = None) -> WindowSet[K, V]:
         """Replace the value of each window that holds the event's time by operation(value, operand)."""
         table = self.table
@@ -304,45 +358,47 @@ class WindowSet(Generic[K, V]):
         for start in table.starts(table.event_ms(event)):
             key = table.store_key(start, self.key)
             data = slot.get(key)
-            value = inner.missing(self.key) if data is None else inner.decode(data)
-            slot.put(key, inner.encode(operation(value, operand)))
+            value = operation(inner.missing(self.key) if data is None else inner.decode(data), operand)
+            if inner.expected is not None and type(value) is not inner.expected:
+                inner.check(value)
+            slot.put(key, inner.encode(value))
         return self
 
     def __iadd__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["add"], other)
+        return self.apply(OPERATIONS["add"], other)
 
     def __isub__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["sub"], other)
+        return self.apply(OPERATIONS["sub"], other)
 
     def __imul__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["mul"], other)
+        return self.apply(OPERATIONS["mul"], other)
 
     def __itruediv__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["truediv"], other)
+        return self.apply(OPERATIONS["truediv"], other)
 
     def __ifloordiv__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["floordiv"], other)
+        return self.apply(OPERATIONS["floordiv"], other)
 
     def __imod__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["mod"], other)
+        return self.apply(OPERATIONS["mod"], other)
 
     def __ipow__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["pow"], other)
+        return self.apply(OPERATIONS["pow"], other)
 
     def __ilshift__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["lshift"], other)
+        return self.apply(OPERATIONS["lshift"], other)
 
     def __irshift__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["rshift"], other)
+        return self.apply(OPERATIONS["rshift"], other)
 
     def __iand__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["and_"], other)
+        return self.apply(OPERATIONS["and_"], other)
 
     def __ixor__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["xor"], other)
+        return self.apply(OPERATIONS["xor"], other)
 
     def __ior__(self, other: Any) -> WindowSet[K, V]:
-        return self.apply(_OPERATIONS["or_"], other)
+        return self.apply(OPERATIONS["or_"], other)
 
     get = items = keys = values = pop = popitem = setdefault = update = clear = copy = fromkeys = Refused(
         "choose a window first, as in table[key].current(); table[key].windows() yields all"
@@ -352,20 +408,25 @@ class WindowSet(Generic[K, V]):
         return f"<WindowSet: {self.table.name}[{self.key!r}]>"
 
 
-def milliseconds(duration: float | timedelta) -> int:
-    """Return a duration, in seconds or as a timedelta, in milliseconds."""
-    return round(seconds(duration) * 1000)
+def fixed_window(
+    window: AnyWindow, expires: float | timedelta | None
+) -> tuple[TumblingWindow | HoppingWindow, float | timedelta | None]:
+    """Return a window as the engine knows it, and how long it is kept; Faust's windows say that themselves.
+
+    Raises: ConfigurationError for windows that a table cannot have.
+    """
+    if isinstance(window, TumblingWindow | HoppingWindow):
+        return window, expires
+    if not isinstance(window, FaustHoppingWindow):  # Faust's TumblingWindow is one too
+        raise ConfigurationError(
+            f"a table's windows are tumbling or hopping, got {window!r}", hint="stream.window(...) knows other kinds"
+        )
+    kept = expires if expires is not None else window.expires
+    return HoppingWindow(milliseconds(window.size), milliseconds(window.step)), kept
 
 
-def as_ms(time: Any) -> int:
-    """Return a time, in seconds since the epoch, as a datetime or in ISO 8601, in milliseconds."""
-    if type(time) is float:
-        return round(time * 1000)
-    if isinstance(time, datetime):
-        return round(time.timestamp() * 1000)
-    if isinstance(time, str):
-        return round(datetime.fromisoformat(time).timestamp() * 1000)
-    return round(float(time) * 1000)
+def _stored_key(item: tuple[bytes, bytes]) -> bytes:
+    return item[0]
 
 
 def _time_getter(field: Any) -> TimeOf:
