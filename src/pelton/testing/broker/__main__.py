@@ -11,6 +11,8 @@ import click
 
 from pelton.errors import PeltonError
 from pelton.testing.broker import Cluster
+from pelton.testing.broker.cluster import JARS
+from pelton.testing.broker.jvm import jmx_exporter
 
 brokers_option = click.option("--brokers", default=1, show_default=True, help="How many brokers.")
 directory_option = click.option(
@@ -76,6 +78,12 @@ def status(brokers: int, directory: Path | None) -> None:
         pid = running.get(node.id)
         click.echo(f"broker {node.id} on port {node.port}: " + (f"process {pid}" if pid else "not running"))
     sys.exit(0 if len(running) == brokers else 1)
+
+
+@cli.command()
+def exporter() -> None:
+    """Print where the JMX exporter is, the Java agent that tells Prometheus of a broker; fetch it first."""
+    click.echo(jmx_exporter(JARS, lambda text: click.echo(text, err=True)))
 
 
 def _cluster(brokers: int, directory: Path | None, port: int = 0) -> Cluster:

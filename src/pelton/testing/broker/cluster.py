@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -17,24 +16,14 @@ from pelton.errors import ConfigurationError, UnavailableError
 from pelton.testing.broker.jvm import KAFKA_VERSION, Progress, find_java, kafka_classpath
 from pelton.testing.broker.layout import HOST, Layout, Node, broker_properties
 from pelton.testing.broker.metadata import living_brokers
+from pelton.testing.broker.program import LOG4J, LOG4J_OPTION, POLL_S, QUICK_START, launch, run, wait_until
+from pelton.testing.broker.secure import SecureListener, format_arguments, secure_properties
 
 __all__ = ["Cluster"]
 
 JARS = Path(".kafka/jars")
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
-POLL_S = 0.05
-# Only the quick compiler: 4.7 s of CPU instead of 9 from start to stop.
-QUICK_START = ("-XX:TieredStopAtLevel=1",)
-
-LOG4J = """\
-rootLogger.level = INFO
-rootLogger.appenderRef.out.ref = OUT
-appender.out.type = Console
-appender.out.name = OUT
-appender.out.layout.type = PatternLayout
-appender.out.layout.pattern = [%d] %p %m (%c)%n
-"""
 
 
 class Cluster:
@@ -46,6 +35,7 @@ class Cluster:
     jars: where Kafka's jars are kept, shared by all clusters.
     heap_mib: of each broker.
     quick_start: let the JVM optimise less, which halves the CPU time of a start and slows down what follows.
+    secure: listeners with TLS and SASL, beside the plain one.
     properties: broker settings that override those of `broker_properties`.
     progress: is told what is being waited for.
     """
@@ -59,6 +49,7 @@ class Cluster:
         jars: Path | str = JARS,
         heap_mib: int = 512,
         quick_start: bool = False,
+        secure: Sequence[SecureListener] = (),
         properties: Mapping[str, object] | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
@@ -68,9 +59,10 @@ class Cluster:
         self._jars = Path(jars)
         self._jvm_options = (
             f"-Xmx{heap_mib}m",
-            "-Dlog4j2.configurationFile=log4j2.properties",
+            LOG4J_OPTION,
             *(QUICK_START if quick_start else ()),
         )
+        self._secure = tuple(secure)
         self._properties = dict(properties or {})
         self._progress = progress
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -194,48 +186,31 @@ class Cluster:
 
     def _format(self, java: Path, classpath: str) -> None:
         """Write every node's configuration, and format the data directories that are new."""
-        arguments = ("format", "--cluster-id", self._layout.id, "--config", "server.properties")
+        arguments = ["format", "--cluster-id", self._layout.id, "--config", "server.properties"]
+        arguments += format_arguments(self._secure)
+        format_command = self._command(java, classpath, "kafka.tools.StorageTool", *arguments)
         formatting: list[tuple[Node, subprocess.Popen[bytes]]] = []
         for node in self.nodes:
             node.directory.mkdir(parents=True, exist_ok=True)
-            properties = broker_properties(node, self.nodes) | self._properties
+            plain = broker_properties(node, self.nodes)
+            properties = plain | secure_properties(node, self._secure, plain) | self._properties
             lines = (f"{name}={value}\n" for name, value in properties.items())
             (node.directory / "server.properties").write_text("".join(lines))
             (node.directory / "log4j2.properties").write_text(LOG4J)
             if not (node.directory / "data" / "meta.properties").exists():
                 self._progress(f"formatting {node.directory}")
-                formatting.append((node, self._run(node, java, classpath, "kafka.tools.StorageTool", *arguments)))
+                formatting.append((node, run(format_command, node.directory, node.log)))
         for node, process in formatting:
             if process.wait() != 0:
                 raise UnavailableError(f"could not format {node.directory}:\n{node.log_tail()}")
 
     def _launch(self, node: Node, java: Path, classpath: str) -> None:
-        with node.pid_file.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as held:
-                raise ConfigurationError(f"broker {node.id} runs already in {node.directory}") from held
-            # The broker inherits the locked file, which is unlocked when the last process that has it open is gone.
-            process = self._run(node, java, classpath, "kafka.Kafka", "server.properties", inherit=(lock.fileno(),))
-            self._children[node.id] = process
-            lock.truncate(0)
-            lock.write(str(process.pid))
+        command = self._command(java, classpath, "kafka.Kafka", "server.properties")
+        self._children[node.id] = launch(f"broker {node.id}", command, node.directory, node.log, node.pid_file)
 
-    def _run(
-        self, node: Node, java: Path, classpath: str, main: str, *arguments: str, inherit: Sequence[int] = ()
-    ) -> subprocess.Popen[bytes]:
-        """Start one of Kafka's programs in a node's directory; what it prints goes to the node's log."""
-        with node.log.open("ab") as log:
-            # A session of its own, so that Ctrl-C reaches us alone and the brokers are stopped in order.
-            return subprocess.Popen(  # noqa: S603 - our own java, no shell
-                [str(java), *self._jvm_options, "-cp", classpath, main, *arguments],
-                cwd=node.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=inherit,
-            )
+    def _command(self, java: Path, classpath: str, main: str, *arguments: str) -> list[str]:
+        """Return how to start one of Kafka's programs."""
+        return [str(java), *self._jvm_options, "-cp", classpath, main, *arguments]
 
     def _await_ready(self) -> None:
         """Wait until every living broker lists all living brokers."""
@@ -255,10 +230,4 @@ class Cluster:
                 raise UnavailableError(f"broker {node.id} ended with {child.returncode}:\n{node.log_tail()}")
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > deadline:
-                raise UnavailableError(
-                    f"waited {timeout_s:g} s in vain for {what}", hint=f"see broker.log under {self.directory}"
-                )
-            time.sleep(POLL_S)
+        wait_until(condition, timeout_s, what, f"see broker.log under {self.directory}")

@@ -5,18 +5,19 @@ What a start decided (the cluster's id and its ports) is kept in the directory a
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from typing import Self
 
 import msgspec
 
 from pelton.errors import ConfigurationError
+from pelton.testing.broker.program import living, tail
 
 __all__ = ["HOST", "Layout", "Node", "broker_properties", "free_ports"]
 
@@ -24,17 +25,32 @@ HOST = "127.0.0.1"
 FILE = "cluster.json"
 # A cluster on port 9092 keeps 9092, 9093, 9094 for clients and 9102, 9103, 9104 for its controllers.
 CONTROLLER_PORT_OFFSET = 10
-LOG_TAIL_LINES = 15
+#: Below those of outgoing connections: Linux takes these from 32768 on, other systems from 49152 on.
+_PORTS = range(10_000, 32_000)
+_RANDOM = SystemRandom()
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nothing listens on at the moment, all different."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+def free_ports(count: int, *, consecutive: bool = False) -> list[int]:
+    """Return ports of 127.0.0.1 that nothing listens on at the moment, all different; consecutive: in a row.
+
+    They are none of those that the system gives to outgoing connections, of which one could have taken a port before
+    whoever asked comes to listen there.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = _RANDOM.choice(_PORTS)
+        run = range(port, port + count) if consecutive else [port]
+        if all(_is_free(one) for one in run):
+            found += [one for one in run if one not in found]
+    return found
+
+
+def _is_free(port: int) -> bool:
     try:
-        return [server.getsockname()[1] for server in sockets]
-    finally:
-        for server in sockets:
-            server.close()
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +73,12 @@ class Node:
         return self.directory / "pid"
 
     def pid(self) -> int | None:
-        """Return the process that runs this broker now, whoever started it; None when none does.
-
-        The lock decides, not the number: what a crash left behind is never taken for a process.
-        """
-        if not self.pid_file.exists():
-            return None
-        with self.pid_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read() or 0) or None
-        return None
+        """Return the process that runs this broker now, whoever started it; None when none does."""
+        return living(self.pid_file)
 
     def log_tail(self) -> str:
         """Return the last lines that the broker printed."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        return tail(self.log)
 
 
 def broker_properties(node: Node, nodes: Sequence[Node]) -> dict[str, object]:
@@ -113,6 +119,9 @@ def broker_properties(node: Node, nodes: Sequence[Node]) -> dict[str, object]:
         # A record of 5 MiB must pass, also replicated.
         "message.max.bytes": record_bytes_max,
         "replica.fetch.max.bytes": record_bytes_max,
+        # A position that is committed waits this long for others to be written with it; the default of 5 ms pays when
+        # a broker coordinates many groups.
+        "group.coordinator.append.linger.ms": 0,
         # Small machines.
         "num.network.threads": 2,
         "num.io.threads": 4,
@@ -137,7 +146,7 @@ class Layout(msgspec.Struct, frozen=True):
         file = directory / FILE
         kept = msgspec.json.decode(file.read_bytes(), type=cls) if file.exists() else None
         if kept is None:
-            return cls(urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), _ports(brokers, port))
+            return cls(cluster_id(uuid.uuid4()), _ports(brokers, port))
         if len(kept.ports) != brokers:
             raise ConfigurationError(
                 f"{directory} holds a cluster of {len(kept.ports)} broker(s), expected {brokers}",
@@ -156,6 +165,14 @@ class Layout(msgspec.Struct, frozen=True):
             Node(number, port, controller_port, directory / f"broker-{number}")
             for number, (port, controller_port) in enumerate(self.ports, start=1)
         ]
+
+
+def cluster_id(random: uuid.UUID) -> str:
+    """Return a cluster's id as Kafka writes it: 22 characters of base64, none of them a "-".
+
+    Kafka's tools take an id that begins with one for an option.
+    """
+    return urlsafe_b64encode(random.bytes).decode().rstrip("=").replace("-", "_")
 
 
 def _ports(brokers: int, port: int) -> list[tuple[int, int]]:
