@@ -14,10 +14,14 @@ READ_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Entry(NamedTuple):
-    """One record as it lies in the log. headers: by name, the last one where a name repeats."""
+    """One record as it lies in the log.
+
+    key: as text, "" for none. headers: by name, the last one where a name repeats.
+    """
 
     partition: int
     offset: int
+    key: str
     value: bytes
     headers: dict[str, bytes]
 
@@ -36,9 +40,10 @@ async def entries(topic: str, *, last: int | None = None) -> AsyncIterator[Entry
         while offset < end:
             batch = await log.read(source, offset, bytes_max=READ_BYTES_MAX, timeout_s=1.0)
             headers = batch.headers or [()] * len(batch)
-            for at, value, pairs in zip(batch.offsets, batch.values, headers, strict=True):
+            for at, key, value, pairs in zip(batch.offsets, batch.keys, batch.values, headers, strict=True):
                 if value is not None and at < end:
-                    yield Entry(source.partition, at, value, dict(pairs))
+                    named = {name: content for name, content in pairs if content is not None}
+                    yield Entry(source.partition, at, (key or b"").decode(errors="replace"), value, named)
             if batch.next_offset <= offset:
                 break
             offset = batch.next_offset

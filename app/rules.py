@@ -39,7 +39,7 @@ __all__ = [
 VELOCITY_LIMIT = 5
 #: Standard deviations above the account's usual payment, how many payments make a history, what is too small to matter.
 Z_LIMIT = 4.5
-HISTORY_MIN = 10
+HISTORY_MIN = 3
 AMOUNT_MIN = 50.0
 #: An airliner's speed; and a distance below which two places are the same city and its suburbs.
 SPEED_LIMIT_KM_PER_H = 900.0

@@ -1,7 +1,12 @@
-"""`python -m app.run`: a worker, and a simulator that feeds it, as two processes that end together.
+"""`python -m app.run`: a worker, those of the services, and simulators that feed them, as processes that end together.
 
-Environment: BROKER_URL chooses the log as everywhere (sqlite:///… by default, or kafka://host:port); RATE, ACCOUNTS and
-SEED go to the simulator; WEB_PORT to the page.
+With --reload, the workers start anew, with their state, whenever a file of the program changes.
+
+Environment: BROKER_URL chooses the log as everywhere (sqlite:///… by default, or kafka://host:port); RATE, ACCOUNTS,
+SEED, REVIEWS, QUESTIONS, FEEDBACK and MASTER_DATA go to the simulator of payments; LOGS_RATE to that of logs (lines a
+second), DEVICES to that of cash machines (how many), MODELS to that of deployments (seconds for each step), ORDERS to
+that of shoppers (orders a second; without, the services are not started), each 0 for none; WEB_PORT to the page. Master
+data is simulated on the embedded log only, unless the environment says otherwise: on Kafka, Debezium may bring it.
 """
 
 from __future__ import annotations
@@ -10,15 +15,26 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
+
+from app.services import SERVICES
 
 __all__ = ["main"]
 
-#: What both processes together may take to end before they are killed.
+#: What is simulated beside the payments, unless the environment says otherwise.
+DEFAULTS = {
+    "REVIEWS": "2",
+    "QUESTIONS": "0.2",
+    "FEEDBACK": "0.5",
+    "MASTER_DATA": "0" if os.environ.get("BROKER_URL", "").startswith("kafka:") else "1",
+}
+
+#: What all processes together may take to end before they are killed.
 STOP_TIMEOUT_S = 4.5
 
 
 def main() -> int:
-    """Run until Ctrl-C, SIGTERM, or until one of the two ends; return the exit status."""
+    """Run until Ctrl-C, SIGTERM, or until one of them ends; return the exit status."""
     return asyncio.run(_run())
 
 
@@ -27,28 +43,63 @@ async def _run() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     port = os.environ.get("WEB_PORT", "6066")
-    worker = await _start("worker", "-l", "info", "--web-port", port)
-    simulator = await _start("simulate", *_simulator_options())
+    worker = await _start("app", "worker", "-l", "info", "--web-port", port, *_reload_options())
+    services = [
+        await _start(f"app.services.{name}", "worker", "-l", "warn", "--without-web", *_reload_options())
+        for name in SERVICES
+        if _orders_rate() != "0"
+    ]
+    simulators = [await _start("app", *command) for command in _simulators()]
     print(f"\n  The page: http://localhost:{port}/   (Ctrl-C ends)\n", flush=True)
-    waits = [asyncio.create_task(wait) for wait in (stop.wait(), worker.wait(), simulator.wait())]
+    processes = [*simulators, *services, worker]
+    waits = [asyncio.create_task(wait) for wait in (stop.wait(), *(process.wait() for process in processes))]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    status = 0 if stop.is_set() else worker.returncode or simulator.returncode or 0
-    await _stop([simulator, worker])
+    status = 0 if stop.is_set() else next((process.returncode for process in processes if process.returncode), 0)
+    await _stop(processes)
     for wait in waits:
         wait.cancel()
     return status
 
 
-def _simulator_options() -> list[str]:
-    names = {"RATE": "--rate", "ACCOUNTS": "--accounts", "SEED": "--seed"}
-    given = [(option, os.environ.get(name)) for name, option in names.items()]
-    return [word for option, value in given if value for word in (option, value)]
+def _reload_options() -> list[str]:
+    if "--reload" not in sys.argv[1:]:
+        return []
+    watched = [word for directory in ("app", "src") if Path(directory).is_dir() for word in ("--reload-dir", directory)]
+    return ["--reload", *watched]
 
 
-async def _start(*command: str) -> asyncio.subprocess.Process:
-    """Start a command of the application in a session of its own, so that Ctrl-C reaches it through us alone."""
+def _simulators() -> list[list[str]]:
+    """Return the commands that feed the worker."""
+    names = {
+        "RATE": "--rate",
+        "ACCOUNTS": "--accounts",
+        "SEED": "--seed",
+        "REVIEWS": "--reviews",
+        "QUESTIONS": "--questions",
+        "FEEDBACK": "--feedback",
+        "MASTER_DATA": "--master-data",
+    }
+    given = [(option, os.environ.get(name, DEFAULTS.get(name))) for name, option in names.items()]
+    commands = [["simulate", *(word for option, value in given if value for word in (option, value))]]
+    if (rate := os.environ.get("LOGS_RATE", "20")) != "0":
+        commands.append(["simulate-logs", "--rate", rate])
+    if (devices := os.environ.get("DEVICES", "50")) != "0":
+        commands.append(["simulate-telemetry", "--devices", devices])
+    if (every := os.environ.get("MODELS", "60")) != "0":
+        commands.append(["simulate-models", "--every", every])
+    if (rate := _orders_rate()) != "0":
+        commands.append(["simulate-orders", "--rate", rate])
+    return commands
+
+
+def _orders_rate() -> str:
+    return os.environ.get("ORDERS", "0.5")
+
+
+async def _start(program: str, *command: str) -> asyncio.subprocess.Process:
+    """Start a command of an application in a session of its own, so that Ctrl-C reaches it through us alone."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "faust", "-A", "app", *command, start_new_session=True
+        sys.executable, "-m", "faust", "-A", program, *command, start_new_session=True
     )
 
 

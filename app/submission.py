@@ -13,6 +13,9 @@ __all__ = ["Rejected", "parse_json", "parse_lines"]
 _one = msgspec.json.Decoder(Transaction)
 _many = msgspec.json.Decoder(list[Transaction])
 
+#: What msgspec raises for bytes that are no transactions; RecursionError is for those nested too deeply.
+_BAD = (msgspec.DecodeError, RecursionError)
+
 #: Where msgspec says that a value is wrong ("... - at `$[3].amount`"), and how it names a field that is missing.
 _PATH = re.compile(r" - at `\$(?:\[(?P<index>\d+)\])?(?:\.(?P<field>\w+))?.*`$")
 _MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
@@ -44,7 +47,7 @@ def parse_json(body: bytes) -> list[Transaction]:
     """Return the transactions of a JSON object or array. Raises: Rejected."""
     try:
         return _many.decode(body) if body.lstrip().startswith(b"[") else [_one.decode(body)]
-    except msgspec.DecodeError as error:
+    except _BAD as error:
         raise _rejected(error) from error
 
 
@@ -56,13 +59,13 @@ def parse_lines(body: bytes) -> list[Transaction]:
             continue
         try:
             found.append(_one.decode(line))
-        except msgspec.DecodeError as error:
+        except _BAD as error:
             raise _rejected(error, line=number) from error
     return found
 
 
-def _rejected(error: msgspec.DecodeError, *, line: int | None = None) -> Rejected:
-    message = str(error)
+def _rejected(error: Exception, *, line: int | None = None) -> Rejected:
+    message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
     path, missing = _PATH.search(message), _MISSING.search(message)
     index = path["index"] if path else None
     field = missing["field"] if missing else path["field"] if path else None

@@ -1,7 +1,4 @@
-"""What the pages show: plain values read from this worker's tables and counters.
-
-A worker holds the tables of its own partitions only; asked for an account of another's, it says so (UnavailableError).
-"""
+"""What the pages show: plain values of tables, whichever worker has them; and what this worker counts and saw last."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Any
 
 from app.agents import latest_alerts
 from app.bank import app
+from app.everywhere import value_of
 from app.models import AccountProfile, Alert, AlertHistory
 from app.tables import alert_histories, minutes, profiles
 from pelton import UnavailableError
@@ -47,15 +45,15 @@ def latest(limit: int) -> list[Alert]:
     return list(islice(latest_alerts, limit))
 
 
-def alerts_of(account: str) -> list[Alert]:
+async def alerts_of(account: str) -> list[Alert]:
     """Return the latest alerts of an account, newest first. Raises: UnavailableError."""
-    history: AlertHistory = alert_histories[account]
+    history: AlertHistory = await value_of(alert_histories, account, AlertHistory())
     return history.alerts
 
 
-def account_view(account: str) -> dict[str, Any] | None:
+async def account_view(account: str) -> dict[str, Any] | None:
     """Return profile, minutes and alerts of an account, or None when it never paid. Raises: UnavailableError."""
-    profile: AccountProfile | None = profiles.get(account)
+    profile: AccountProfile | None = await value_of(profiles, account)
     if profile is None:
         return None
     return {
@@ -63,14 +61,14 @@ def account_view(account: str) -> dict[str, Any] | None:
         "payments": profile.payments,
         "typical_amount": round(profile.typical_amount, 2),
         "countries": profile.countries,
-        "windows": _windows_of(account)[-WINDOWS_SHOWN:],
-        "alerts": alerts_of(account),
+        "windows": (await _windows_of(account))[-WINDOWS_SHOWN:],
+        "alerts": await alerts_of(account),
     }
 
 
-def _windows_of(account: str) -> list[dict[str, Any]]:
+async def _windows_of(account: str) -> list[dict[str, Any]]:
     """Return the minutes of an account that are still held, oldest first."""
     return [
-        {"start": start_ms / 1000, "count": window.count, "total": window.total}
-        for start_ms, window in minutes[account].windows()
+        {"start": one.start_ms / 1000, "count": one.value.count, "total": one.value.total}
+        for one in await value_of(minutes, account, [])
     ]

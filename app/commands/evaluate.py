@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from app.bank import app
+from app.bank import alerts as alerts_topic
+from app.bank import app, transactions
 from app.evaluation import Quality, quality_by_rule
 from app.logbook import entries
 from app.models import Alert, Transaction
@@ -19,17 +20,17 @@ async def evaluate(self: AppCommand) -> None:
     """Compare the alerts with the simulator's labels."""
     labels: dict[str, str] = {}
     payments = 0
-    async for entry in entries("transactions"):
+    async for entry in entries(transactions.get_topic_name()):
         payments += 1
         if "fraud" in entry.headers:
             labels[msgspec.json.decode(entry.value, type=Transaction).id] = entry.headers["fraud"].decode()
-    alerts = [msgspec.json.decode(entry.value, type=Alert) async for entry in entries("alerts")]
+    alerts = [msgspec.json.decode(entry.value, type=Alert) async for entry in entries(alerts_topic.get_topic_name())]
     print(f"{payments:,} payments, {len(labels):,} of them by thieves; {len(alerts):,} alerts\n")
     print(f"{'rule':<18}{'alerts':>8}{'right':>8}{'precision':>11}{'crimes':>8}{'found':>8}{'recall':>8}")
     for quality in quality_by_rule(alerts, labels):
         print(_row(quality))
     print("\nright: the alert points at a thief's payment. found: one of the crime's payments at least did.")
-    print(f"amount judges an account after {HISTORY_MIN} payments: its recall grows over the first simulated days.")
+    print(f"amount judges an account after {HISTORY_MIN} payments, so it misses crimes on the first simulated days.")
 
 
 def _row(quality: Quality) -> str:

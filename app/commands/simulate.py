@@ -11,12 +11,19 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import msgspec
 
-from app.bank import app, transactions
+from app.bank import app, hub_directory, transactions
+from app.commands.customers import send_requests
+from app.commands.simulate_customers import send_customers
+from app.commands.simulate_feedback import send_feedback
+from app.commands.simulate_questions import send_questions
+from app.commands.simulate_reviews import send_reviews
 from app.logbook import entries
 from app.simulation import DEFAULT_START, Labelled, Plan, transactions_from
+from app.simulation.terminals import TerminalLog
 from pelton import AppCommand, option
 
 __all__ = ["resume", "simulate"]
@@ -38,18 +45,53 @@ class _Identified(msgspec.Struct):
     option("--accounts", type=int, default=10_000, show_default=True, help="How many customers."),
     option("--seed", type=int, default=7, show_default=True, help="What the whole stream follows from."),
     option("--count", type=int, default=0, help="Stop after so many payments; 0 for never."),
+    option("--requests", type=float, default=10, show_default=True, help="Account commands a second; 0 for none."),
+    option("--customers", type=int, default=200, show_default=True, help="How many customers have such accounts."),
+    option("--reviews", type=float, default=0, show_default=True, help="Reviews of products a second, beside."),
+    option("--questions", type=float, default=0, show_default=True, help="Questions of customers a second, beside."),
+    option("--feedback", type=float, default=0, show_default=True, help="People's words on anomalies a second."),
+    option("--master-data", type=float, default=0, show_default=True, help="Changes of customers a second, beside."),
     option("--start", type=float, default=DEFAULT_START, show_default=True, help="Event time of the first day."),
 )
-async def simulate(self: AppCommand, *, rate: float, accounts: int, seed: int, count: int, start: float) -> None:
-    """Send realistic card payments with labelled fraud."""
-    plan = Plan(seed=seed, accounts=accounts, start=start)
+async def simulate(
+    self: AppCommand,
+    *,
+    rate: float,
+    accounts: int,
+    seed: int,
+    count: int,
+    requests: float,
+    customers: int,
+    reviews: float,
+    questions: float,
+    feedback: float,
+    master_data: float,
+    start: float,
+) -> None:
+    """Send card payments with labelled fraud, and what goes with them: requests, logs, reviews, chat, feedback."""
+    async with asyncio.TaskGroup() as group:
+        beside: list[asyncio.Task[Any]] = [group.create_task(send_requests(seed, customers, requests))]
+        beside += [group.create_task(send_reviews(reviews, seed))] if reviews else []
+        beside += [group.create_task(send_questions(questions, seed))] if questions else []
+        plan = Plan(seed=seed, accounts=accounts, start=start)
+        beside += [group.create_task(send_feedback(plan, feedback))] if feedback else []
+        beside += [group.create_task(send_customers(master_data, customers, seed))] if master_data else []
+        await _send_payments(plan, rate, count)
+        for task in beside:
+            task.cancel()
+
+
+async def _send_payments(plan: Plan, rate: float, count: int) -> None:
     payments = await resume(plan)
     progress = _Progress(count)
     chunk = min(CHUNK_MAX, max(1, round(rate / CHUNKS_PER_S))) if rate else 1_000
     begin = time.monotonic()
+    terminals = TerminalLog(hub_directory / "in")
     while not count or progress.sent < count:
         size = min(chunk, count - progress.sent) if count else chunk
-        last = await _send(list(islice(payments, size)))
+        some = list(islice(payments, size))
+        last = await _send(some)
+        terminals.write(some)
         progress.add(size, last)
         if rate:
             await asyncio.sleep(max(0.0, begin + progress.sent / rate - time.monotonic()))
@@ -64,7 +106,7 @@ async def resume(plan: Plan) -> Iterator[Labelled]:
     """
     prefix, decode = f"tx-{plan.seed}-", msgspec.json.Decoder(_Identified).decode
     there: set[int] = set()
-    async for entry in entries("transactions", last=CHUNK_MAX):
+    async for entry in entries(transactions.get_topic_name(), last=CHUNK_MAX):
         identity = decode(entry.value).id
         if identity.startswith(prefix):
             there.add(int(identity.removeprefix(prefix)))

@@ -87,10 +87,13 @@ class AccountProfile(msgspec.Struct, frozen=True):
         """Return how many standard deviations log(amount) lies above the account's mean.
 
         The deviation starts as that of customers in general and is outweighed by the account's own as payments come in,
-        so that five similar payments do not make a sixth, larger one suspicious.
+        so that five similar payments do not make a sixth, larger one suspicious. After few payments their mean is
+        uncertain itself, which adds to it: the deviation is that of the next payment from what has been seen.
+        Source: A. Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.5 (the posterior predictive of a normal
+            mean under a flat prior).
         """
         variance = (PRIOR_WEIGHT * PRIOR_SPREAD**2 + self.m2_log) / (PRIOR_WEIGHT + self.payments)
-        return (log(amount) - self.mean_log) / sqrt(variance)
+        return (log(amount) - self.mean_log) / sqrt(variance * (1 + 1 / max(1, self.payments)))
 
     def after(self, tx: Transaction, *, trust_place: bool = True) -> AccountProfile:
         """Return the profile once it has learned from a transaction.

@@ -8,16 +8,16 @@ from app.bank import app
 from app.pages.answers import answer, refusal
 from app.tables import ALERTS_KEPT
 from app.view import alerts_of, latest
-from pelton import Request, Response, UnavailableError, View
+from pelton import HomeLine, Request, Response, UnavailableError, View
 
-__all__ = ["alerts_page"]
+__all__ = ["alert_lines", "alerts_page"]
 
 LIMIT_MAX = 100
 
 
 @app.page("/alerts", name="alerts")
 async def alerts_page(self: View, request: Request) -> Response:
-    """Answer with alerts, newest first; 400 for a bad limit, 503 when another worker holds the account."""
+    """Answer with alerts, newest first; 400 for a bad limit, 503 when nobody can tell now."""
     account, wanted = request.query.get("account"), request.query.get("limit", str(ALERTS_KEPT))
     limit = _limit(wanted)
     if limit is None:
@@ -25,7 +25,7 @@ async def alerts_page(self: View, request: Request) -> Response:
     try:
         if not account:
             return answer({"scope": "what this worker saw last", "alerts": latest(limit)})
-        return answer({"scope": f"account {account}", "alerts": alerts_of(account)[:limit]})
+        return answer({"scope": f"account {account}", "alerts": (await alerts_of(account))[:limit]})
     except UnavailableError as error:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
 
@@ -36,3 +36,9 @@ def _limit(wanted: str) -> int | None:
         return None
     limit = int(wanted)
     return limit if 1 <= limit <= LIMIT_MAX else None
+
+
+@app.home_card("Latest alerts", "/payments")
+def alert_lines() -> list[HomeLine]:
+    """Return what Home shows of the alerts that this worker saw last."""
+    return [HomeLine(f"{alert.rule.replace('_', ' ')}: {alert.account}", ts=alert.ts) for alert in latest(ALERTS_KEPT)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -21,9 +22,9 @@ _HEADERS = {
 }
 
 
-def answer(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def answer(value: object, status: HTTPStatus = HTTPStatus.OK, *, headers: Mapping[str, str] | None = None) -> Response:
     """Return a value as JSON."""
-    return document(msgspec.json.encode(value), "application/json", status)
+    return document(msgspec.json.encode(value), "application/json", status, headers=headers)
 
 
 def refusal(status: HTTPStatus, error: str, **details: Any) -> Response:
@@ -31,7 +32,14 @@ def refusal(status: HTTPStatus, error: str, **details: Any) -> Response:
     return answer({"error": error, **details}, status)
 
 
-def document(body: bytes, content_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def document(
+    body: bytes,
+    content_type: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """Return a body as it is, in UTF-8."""
-    response = web.Response(body=body, status=status, content_type=content_type, charset="utf-8", headers=_HEADERS)
+    all_headers = {**_HEADERS, **(headers or {})}
+    response = web.Response(body=body, status=status, content_type=content_type, charset="utf-8", headers=all_headers)
     return cast(Response, response)

@@ -1,37 +1,24 @@
-"""The first page, and the two JSON addresses that it lives on."""
+"""The page of payments, and the two JSON addresses that it lives on."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from pathlib import Path
 
 from app.bank import app
-from app.pages.answers import answer, document, refusal
+from app.pages.answers import answer, refusal
+from app.pages.navigation import page
 from app.view import account_view, latest, progress
 from pelton import Request, Response, UnavailableError, View
 
-__all__ = ["account", "index", "overview", "script", "style"]
+__all__ = ["account", "overview", "payments_page"]
 
-STATIC = Path(__file__).parent / "static"
 ALERTS_SHOWN = 25
 
 
-@app.page("/", name="overview-page")
-async def index(self: View, request: Request) -> Response:
+@app.page("/payments", name="payments-page")
+async def payments_page(self: View, request: Request) -> Response:
     """Answer with the page."""
-    return document((STATIC / "page.html").read_bytes(), "text/html")
-
-
-@app.page("/page.js", name="page-script")
-async def script(self: View, request: Request) -> Response:
-    """Answer with the page's script."""
-    return document((STATIC / "page.js").read_bytes(), "text/javascript")
-
-
-@app.page("/page.css", name="page-style")
-async def style(self: View, request: Request) -> Response:
-    """Answer with the page's style sheet."""
-    return document((STATIC / "page.css").read_bytes(), "text/css")
+    return page(request, "payments", "Payments")
 
 
 @app.page("/api/overview", name="overview")
@@ -45,10 +32,10 @@ async def overview(self: View, request: Request) -> Response:
 
 @app.page("/api/account", name="account")
 async def account(self: View, request: Request) -> Response:
-    """Answer with what is known of one account (?id=…); 404 when nothing is, 503 when another worker holds it."""
+    """Answer with what is known of one account (?id=…); 404 when nothing is, 503 when nobody can tell now."""
     wanted = request.query.get("id", "")
     try:
-        found = account_view(wanted)
+        found = await account_view(wanted)
     except UnavailableError as error:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
     if found is None:

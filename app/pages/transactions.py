@@ -10,9 +10,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp.web import HTTPRequestEntityTooLarge
-
-from app.bank import BODY_BYTES_MAX, app, transactions
+from app.bank import app, transactions
 from app.models import Transaction
 from app.pages.answers import answer, refusal
 from app.submission import Rejected, parse_json, parse_lines
@@ -28,12 +26,10 @@ class Transactions(View):
     """Takes transactions as a JSON object, a JSON array or NDJSON (by content type)."""
 
     async def post(self, request: Request, **_: Any) -> Response:
-        """Answer 202 with the ids, 400 naming the field, 413 or 503."""
+        """Answer 202 with the ids, 400 naming the field, or 503; the server itself answers 413 to what is too large."""
         try:
             accepted = _parse(request.headers.get("Content-Type", ""), await request.read())
             await _send(accepted)
-        except HTTPRequestEntityTooLarge:
-            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large", bytes_max=BODY_BYTES_MAX)
         except Rejected as error:
             return refusal(HTTPStatus.BAD_REQUEST, error.message, **error.where)
         except UnavailableError as error:

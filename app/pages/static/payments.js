@@ -1,24 +1,13 @@
-"use strict";
 // Keeps the page current. Everything that comes from the server is put in as text, never as markup.
 
+import { ask, byId, element, number, plural, svg, when } from "/static/console/dom.js";
+import { connection, watch } from "/static/console/live.js";
+
 const PERIOD_MS = 1000;
-const STALE_MS = 3000;
-const byId = (id) => document.getElementById(id);
-const number = (value) => Math.round(value).toLocaleString("en");
-const when = (ts) => new Date(ts * 1000).toISOString().slice(0, 19).replace("T", " ");
-const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
 let before = null; // the last overview, to tell a rate from two counts
-let heardAt = null;
 let shownAccount = null;
 let shownText = null; // the answer that is drawn now
-
-function element(tag, className, ...children) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
-}
 
 // ---- one sentence of evidence for each rule
 
@@ -61,38 +50,19 @@ function draw(overview) {
   fill(byId("alerts"), overview.alerts);
 }
 
-function tellState() {
-  const silent = heardAt === null ? Infinity : Date.now() - heardAt;
-  const stale = silent > STALE_MS;
-  document.body.classList.toggle("stale", stale && heardAt !== null);
-  byId("state").textContent = !stale ? "live" : heardAt === null ? "connecting" : `stale: nothing heard for ${Math.round(silent / 1000)} s`;
-}
-
 async function poll() {
-  try {
-    const answer = await fetch("/api/overview", { signal: AbortSignal.timeout(STALE_MS) });
-    if (answer.ok) {
-      draw(await answer.json());
-      heardAt = Date.now();
-    }
-  } catch (error) {
-    console.warn("no overview:", error); // the state line says so to the reader
+  const [status, overview] = await ask("/api/overview");
+  if (status === 200) {
+    draw(overview);
+    connection.heard();
   }
-  tellState();
-  if (shownAccount && heardAt && !document.hidden) await refreshAccount();
+  if (shownAccount && connection.heardAt && !document.hidden) await refreshAccount();
   setTimeout(poll, PERIOD_MS);
 }
 
 // ---- one account
 
 const MANY = 5; // payments in a minute that the velocity rule speaks at
-
-function svg(tag, attributes, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
 
 function chart(windows) {
   const most = Math.max(...windows.map((window) => window.total));
@@ -113,7 +83,7 @@ function chart(windows) {
 async function refreshAccount() {
   const account = shownAccount;
   try {
-    const answer = await fetch(`/api/account?id=${encodeURIComponent(account)}`, { signal: AbortSignal.timeout(STALE_MS) });
+    const answer = await fetch(`/api/account?id=${encodeURIComponent(account)}`, { signal: AbortSignal.timeout(3000) });
     const text = await answer.text();
     if (account !== shownAccount || text === shownText) return; // untouched, so that focus and selection stay
     const found = JSON.parse(text);
@@ -149,5 +119,5 @@ byId("search").addEventListener("submit", (submission) => {
   submission.preventDefault();
   show(byId("account").value.trim());
 });
-setInterval(tellState, PERIOD_MS);
 poll();
+watch();
