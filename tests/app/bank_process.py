@@ -5,36 +5,61 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from uuid import uuid4
 
 import aiohttp
 import msgspec
+from yarl import URL
 
+from app import app
 from app.models import Transaction
 from pelton.batch import TopicPartition
+from pelton.clock import SystemClock
 from pelton.log.contract import Log
+from pelton.shell.connection import log_for
+from pelton.testing.broker import free_ports
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 60.0
-#: Those of transactions, and those of alerts.
-PARTITIONS = 8
+#: Of each topic that an agent reads.
+PARTITIONS = sum(
+    4 if not topic.endswith("-source") else 1  # the control topic of a source that reads has one
+    for topic in {topic for agent in app.agents.values() for topic in agent.get_topic_names()}
+)
 
 
 class Bank:
-    """One application on one data directory; at most one worker of it runs at a time."""
+    """One application on one data directory; at most one worker of it runs at a time.
 
-    def __init__(self, directory: Path, broker: str | None = None) -> None:
+    What still runs is killed at exit. On a log that others use too it goes by a name of its own: so do its topics,
+    groups, tables and entities. headers: what its requests bring.
+    """
+
+    def __init__(self, directory: Path, broker: str | None = None, name: str | None = None) -> None:
         self.directory = directory
+        self.name = name or ("bank" if broker is None else f"bank-{uuid4().hex[:8]}")
         self.log_file = directory / "log.sqlite"
+        self.headers: dict[str, str] = {}
         self.broker = broker or f"sqlite:///{self.log_file}"
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self.worker: subprocess.Popen[bytes] | None = None
+        self.services: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for name in list(self.services):
+            self.kill_service(name)
+        if self.worker is not None:
+            self.kill()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -43,19 +68,33 @@ class Bank:
             "BROKER_SESSION_TIMEOUT": "6",
             "BROKER_HEARTBEAT_INTERVAL": "1",
             "APP_DATADIR": str(self.directory / "data"),
+            "BANK_ID": self.name,
+            "HUB_DIRECTORY": str(self.directory / "hub"),
         }
 
     def start(self) -> None:
         """Start a worker; its output goes to worker.txt."""
-        self._start("faust", "-A", "app", "worker", "-l", "info", "--web-port", str(self.port))
+        self.worker = self._start("faust", "-A", "app", "worker", "-l", "info", "--web-port", str(self.port))
+
+    def start_service(self, name: str) -> None:
+        """Start a worker of a service."""
+        program = f"app.services.{name}"
+        self.services[name] = self._start("faust", "-A", program, "worker", "-l", "info", "--without-web")
+
+    def kill_service(self, name: str) -> None:
+        """End its worker as a power cut would."""
+        self.services[name].kill()
+        self.services.pop(name).wait(timeout=PATIENCE_S)
 
     def run(self, rate: int) -> None:
-        """Start a worker with the simulator behind it, as `make run` does."""
-        self._start("app.run", WEB_PORT=str(self.port), RATE=str(rate), ACCOUNTS="100", SEED="7")
+        """Start a worker with the simulator of payments behind it, as `make run` does."""
+        fed = {"RATE": str(rate), "ACCOUNTS": "100", "SEED": "7"}
+        not_fed = dict.fromkeys(("LOGS_RATE", "DEVICES", "MODELS", "ORDERS", "MASTER_DATA"), "0")
+        self.worker = self._start("app.run", WEB_PORT=str(self.port), **fed, **not_fed)
 
-    def _start(self, module: str, *words: str, **variables: str) -> None:
+    def _start(self, module: str, *words: str, **variables: str) -> subprocess.Popen[bytes]:
         with (self.directory / "worker.txt").open("ab") as output:
-            self.worker = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", module, *words],
                 cwd=ROOT,
                 env=self.environment | variables,
@@ -67,43 +106,59 @@ class Bank:
         """End the worker and return its exit status."""
         assert self.worker is not None
         self.worker.send_signal(signum)
-        status = self.worker.wait(timeout=WAIT_S)
+        status = self.worker.wait(timeout=PATIENCE_S)
         self.worker = None
         return status
+
+    def kill(self) -> None:
+        """End the worker as a power cut would."""
+        self.stop(signal.SIGKILL)
+
+    def start_command(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command of the application, which runs beside the worker."""
+        return self._start("faust", "-A", "app", *words)
 
     def command(self, *words: str) -> str:
         """Run a command of the application and return what it printed."""
         command = [sys.executable, "-m", "faust", "-A", "app", *words]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, timeout=WAIT_S, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, timeout=PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
         return done.stdout.decode()
 
     async def get(self, path: str) -> tuple[int, Any]:
         """Return status and JSON of an address of the worker."""
-        async with aiohttp.ClientSession() as session, session.get(self._url(path)) as answer:
+        async with aiohttp.ClientSession(headers=self.headers) as session, session.get(self._url(path)) as answer:
             return answer.status, await answer.json()
 
-    async def post(self, path: str, body: bytes, content_type: str = "application/json") -> tuple[int, Any]:
-        """Post a body and return status and JSON."""
-        headers = {"Content-Type": content_type}
+    async def post(
+        self, path: str, body: bytes, content_type: str = "application/json", *, key: str | None = None
+    ) -> tuple[int, Any]:
+        """Post a body, with an Idempotency-Key if there is one, and return status and JSON."""
+        headers = {"Content-Type": content_type} | ({} if key is None else {"Idempotency-Key": key})
         async with (
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(headers=self.headers) as session,
             session.post(self._url(path), data=BytesIO(body), headers=headers) as answer,
         ):
             return answer.status, await answer.json()
 
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the worker's overview fulfils a condition, and return it."""
-        async with asyncio.timeout(WAIT_S):
+        return await self.until_answer("/api/overview", condition)
+
+    async def until_answer(self, path: str, condition: Callable[[Any], bool]) -> Any:
+        """Wait until what an address answers with fulfils a condition, and return it."""
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if self.worker is not None and self.worker.poll() is not None:
                     raise AssertionError((self.directory / "worker.txt").read_text())
                 try:
-                    status, overview = await self.get("/api/overview")
+                    status, answer = await self.get(path)
                 except aiohttp.ClientConnectionError:
-                    status, overview = 0, {}
-                if status == 200 and condition(overview):
-                    return overview
+                    status, answer = 0, {}
+                if status == 200 and condition(answer):
+                    return answer
                 await asyncio.sleep(0.05)
 
     async def until_idle(self, payments: int = 0) -> dict[str, Any]:
@@ -118,6 +173,24 @@ class Bank:
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
+
+
+@asynccontextmanager
+async def opened(bank: Bank) -> AsyncIterator[Log]:
+    """Give the log of a bank."""
+    log = log_for(
+        [URL(bank.broker)],
+        bank.directory,
+        client_id="test",
+        credentials=None,
+        ssl_context=None,
+        clock=SystemClock(),
+    )
+    await log.open()
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 async def read_topic(log: Log, topic: str) -> list[list[bytes]]:
@@ -138,10 +211,3 @@ async def read_topic(log: Log, topic: str) -> list[list[bytes]]:
 def as_transactions(partitions: list[list[bytes]]) -> list[list[Transaction]]:
     """Return the payments of each partition."""
     return [[msgspec.json.decode(value, type=Transaction) for value in values] for values in partitions]
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -64,17 +64,23 @@ def habit(amount: float, payments: int) -> AccountProfile:
 
 def test_amount_far_above_the_habit() -> None:
     alert = amount_against_history(payment(amount=500.0), habit(20.0, 10))
-    # mean log(20), deviation sqrt(10 * 0.25 / 20) = 0.35355, z = log(25) / 0.35355 = 9.10
+    # mean log(20), deviation sqrt(10 * 0.25 / 20 * (1 + 1 / 10)) = 0.37081, z = log(25) / 0.37081 = 8.68
     assert alert is not None
-    assert alert.evidence == AmountEvidence(amount=500.0, typical=20.0, z=9.1, payments=10)
-    assert alert.score == pytest.approx(9.10 / 4.5, abs=0.01)
+    assert alert.evidence == AmountEvidence(amount=500.0, typical=20.0, z=8.68, payments=10)
+    assert alert.score == pytest.approx(8.68 / 4.5, abs=0.01)
     assert (alert.window_start, alert.window_end) == (1_230.0, 1_230.0)
 
 
 def test_amount_needs_a_history_and_a_sum_worth_stealing() -> None:
-    assert amount_against_history(payment(amount=500.0), habit(20.0, 9)) is None
+    assert amount_against_history(payment(amount=500.0), habit(20.0, 2)) is None
     assert amount_against_history(payment(amount=49.99), habit(2.01, 50)) is None
     assert amount_against_history(payment(amount=60.0), habit(20.0, 10)) is None
+
+
+def test_few_payments_ask_for_a_larger_one() -> None:
+    # deviation sqrt(10 * 0.25 / 13 * (1 + 1 / 3)) = 0.50637: from 20 * exp(4.5 * 0.50637) = 195.3 on, not 20 * 7.2
+    assert amount_against_history(payment(amount=195.0), habit(20.0, 3)) is None
+    assert amount_against_history(payment(amount=196.0), habit(20.0, 3)) is not None
 
 
 def test_tiny_amounts_teach_nothing_about_the_habit() -> None:

@@ -55,10 +55,15 @@ def test_names_a_missing_field_and_its_place() -> None:
     assert (caught.value.field, caught.value.line) == ("amount", 3)
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b'{"id": ', b"12", b"[1]", b"\xff\xfe", b"[" * 5_000])
+DEEP = b'{"unknown":' + b"[" * 100_000
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b'{"id": ', b"12", b"[1]", b"\xff\xfe", b"[" * 5_000, DEEP])
 def test_no_body_is_a_crash(body: bytes) -> None:
     with pytest.raises(Rejected):
         parse_json(body)
+    with pytest.raises(Rejected):
+        parse_lines(body or b"nonsense")
 
 
 def test_nan_is_not_json() -> None:

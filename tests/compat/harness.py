@@ -1,4 +1,4 @@
-"""Runs a compatibility program as a real worker, on the embedded log in a directory of its own.
+"""Runs a compatibility program as a real worker, in a directory of its own.
 
 A program is a file of `tests/compat/programs` that differs from a Faust program only in `pelton.App`. It is loaded
 anew for each test, so that nothing is left of the last one; what it decides at run time comes from the environment, as
@@ -24,9 +24,9 @@ import msgspec
 
 from pelton import App, TopicPartition
 from pelton.batch import RecordBatch
+from tests.patience import PATIENCE_S
 
 PROGRAMS = Path(__file__).parent / "programs"
-WAIT_S = 15.0
 
 
 def environment(directory: Path) -> dict[str, str]:
@@ -39,9 +39,9 @@ def environment(directory: Path) -> dict[str, str]:
     }
 
 
-def load(name: str) -> ModuleType:
+def load(name: str, directory: Path = PROGRAMS) -> ModuleType:
     """Return a program as a new module."""
-    file = PROGRAMS / f"{name}.py"
+    file = directory / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"{name}_{uuid4().hex}", file)
     assert spec is not None
     assert spec.loader is not None
@@ -53,9 +53,9 @@ def load(name: str) -> ModuleType:
 
 async def until(condition: Callable[[], Any], what: str = "") -> Any:
     """Return the condition's value once it is true; it is asked again and again."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + PATIENCE_S
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {WAIT_S:g} s for {what or condition}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s for {what or condition}"
         await asyncio.sleep(0.005)
     return found
 
@@ -63,8 +63,8 @@ async def until(condition: Callable[[], Any], what: str = "") -> Any:
 @asynccontextmanager
 async def worker(app: App) -> AsyncIterator[None]:
     """Run an application as `faust worker` does, from ready to stopped."""
-    await app.start()
     try:
+        await app.start()
         await until(lambda: app.started or app.crashed, "the worker to start")
         assert not app.crashed, app.crash_reason
         yield
@@ -73,7 +73,7 @@ async def worker(app: App) -> AsyncIterator[None]:
 
 
 async def records(app: App, topic: str) -> list[RecordBatch]:
-    """Return all committed records of a topic, a batch or more a partition."""
+    """Return all committed records of a topic, in batches that hold some."""
     log = app.log_connection
     found: list[RecordBatch] = []
     for number in range((await log.partitions([topic])).get(topic, 0)):
@@ -81,15 +81,15 @@ async def records(app: App, topic: str) -> list[RecordBatch]:
         span = (await log.offsets([source]))[source]
         position = span.start
         while position < span.end:
-            batch = await log.read(source, position, bytes_max=1 << 20, timeout_s=WAIT_S)
-            found.append(batch)
+            batch = await log.read(source, position, bytes_max=1 << 20, timeout_s=PATIENCE_S)
+            found += [batch] if len(batch) else []
             position = batch.next_offset
     return found
 
 
 async def values(app: App, topic: str, count: int) -> list[Any]:
     """Wait until a topic holds so many committed records, and return their values, from JSON."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         raw = [value for batch in await records(app, topic) for value in batch.values]
         if len(raw) >= count:
@@ -108,14 +108,14 @@ async def settled(app: App, count: int) -> None:
     await until(done, f"{count} committed events")
 
 
-def command(directory: Path, program: str, *words: str, **variables: str) -> str:
+def command(program: str, *words: str, **variables: str) -> str:
     """Run `faust -A <program> …` as a process to its end, and return what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "faust", "-A", f"{program}:app", *words],
         cwd=PROGRAMS,
-        env=os.environ | environment(directory) | variables,
+        env=os.environ | variables,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         text=True,
     )

@@ -7,7 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pelton.errors import UserCodeError
+from pelton.shell.replies import REPLY_TO
 from tests.compat.harness import load, settled, until, values, worker
+from tests.patience import PATIENCE_S
+
+pytestmark = pytest.mark.usefixtures("each_log")
 
 
 async def test_hello_world() -> None:
@@ -38,7 +43,7 @@ async def test_requests_and_answers() -> None:
     program = load("calculator")
     async with worker(program.app):
         assert await program.add.ask(program.Sum(x=2, y=3)) == 5
-        assert await program.double.ask(21, key="k", timeout=10) == 42
+        assert await program.double.ask(21, key="k", timeout=PATIENCE_S) == 42
         assert await program.quadruple.ask(3) == 12
         promise = await program.double.ask_nowait(4)
         assert await promise == 8
@@ -56,6 +61,27 @@ async def test_requests_and_answers() -> None:
         await until(lambda: program.log == ["noted"])
         with pytest.raises(TimeoutError, match="no answer"):
             await program.note.ask("never", timeout=0.05)
+
+
+async def test_an_agent_that_asks_another_here_does_not_wait_for_the_commit_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PELTON_COMMIT_INTERVAL_MS", "60000")
+    program = load("calculator")
+    async with worker(program.app):
+        assert await program.quadruple.ask(3, timeout=60) == 12
+        with pytest.raises(UserCodeError, match="was dead-lettered"):
+            await program.quadruple.ask("x", timeout=60)
+
+
+async def test_answers_to_a_topic_that_is_gone_stop_nobody() -> None:
+    program = load("calculator")
+    async with worker(program.app):
+        for _ in range(2):
+            await program.double.send(value=1, reply_to="somewhere", correlation_id="the-first")
+            await values(program.app, "somewhere", 1)
+            await program.app.log_connection.delete_topics(["somewhere"])
+        assert await program.double.ask(2, timeout=60) == 4
 
 
 async def test_answers_directed_elsewhere() -> None:
@@ -98,3 +124,24 @@ async def test_bad_events_do_not_stop_an_agent() -> None:
         assert await program.add.ask(program.Sum(x=1, y=1)) == 2
         await settled(program.app, 1)
         await until(lambda: program.app.statistics().dead_lettered == 2)
+
+
+async def test_a_request_that_is_dead_lettered_says_so_to_whoever_waits() -> None:
+    program = load("calculator")
+    async with worker(program.app):
+        with pytest.raises(UserCodeError, match="was dead-lettered: TypeError: unsupported operand"):
+            await program.double.ask({"no": "number"})
+        with pytest.raises(UserCodeError, match="was dead-lettered: DecodeError"):
+            await program.quadruple.ask("x")
+        with pytest.raises(UserCodeError, match="was dead-lettered: OSError: no file"):
+            await program.double.ask("missing")
+        await until(lambda: program.app.statistics().dead_lettered == 3)
+
+
+async def test_a_request_whose_answer_can_go_nowhere_is_handled() -> None:
+    program = load("calculator")
+    async with worker(program.app):
+        for nowhere in (b"no topic!", b"..", b"", b"\xff" * 3, b"x" * 250):
+            await program.app.send(program.sums_topic, value=b'{"x": 1, "y": 2}', headers=((REPLY_TO, nowhere),))
+        await settled(program.app, 5)
+        assert program.app.statistics().dead_lettered == 0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.compat.harness import load, records, settled, until, values, worker
+
+pytestmark = pytest.mark.usefixtures("each_log")
 
 JOBS = [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("b", 6), ("e", 7), ("a", 8)]
 

@@ -7,7 +7,11 @@ from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from tests.compat.harness import load, until, worker
+
+pytestmark = pytest.mark.usefixtures("each_log")
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
@@ -31,6 +35,8 @@ def cases(program: ModuleType) -> list[tuple[str, Any, Any]]:
         ("struct-key", program.Struct("s", AT), 3),
         ("bytes", b"\x00k", b"\xff"),
         ("text", "k", "plain text"),
+        ("packed", 7, program.Struct("s", AT)),
+        ("pickled", "k", {"a set": {1, 2}}),
         ("dynamic", "k", {"a": [1, 2.5, None]}),
         ("tombstones", "k", None),
     ]

@@ -5,7 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from tests.compat.harness import load, until, values, worker
+
+pytestmark = pytest.mark.usefixtures("each_log")
 
 ORDERS = [(1, "ann", "tea", True), (2, "bob", "tea", False), (3, "ann", "rum", True), (4, "bob", "gin", True)]
 
@@ -40,3 +44,4 @@ async def test_operators() -> None:
         assert [number for many in program.seen["take"] for number in many] == [1, 2, 3, 4]
         assert all(len(many) <= 3 for many in program.seen["take"])
         assert [order["id"] for order in await values(program.app, "echoed", 4)] == [1, 2, 3, 4]
+        assert [order["id"] for order in await values(program.app, "grouped", 3)] == [1, 3, 4]

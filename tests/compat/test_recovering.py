@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.compat.harness import load, records, until, values, worker
+
+pytestmark = pytest.mark.usefixtures("each_log")
 
 
 async def test_callbacks_come_when_the_tables_are_restored() -> None:

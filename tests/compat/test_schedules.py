@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-
 import aiohttp
 import pytest
 
+from pelton.testing.broker import free_ports
 from tests.compat.harness import load, until, worker
 
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+pytestmark = pytest.mark.usefixtures("each_log")
 
 
 async def test_tasks_timers_services_and_signals() -> None:
     program = load("schedules")
     async with worker(program.app):
-        expected = {"task", "task of schedules", "leader", "tick", "leader tick", "service started"}
+        expected = {"task", "task of schedules", "leader", "tick", "leader tick", "cron each second", "service started"}
         await until(lambda: expected <= set(program.happened), f"all of {expected}")
         assert "cron" not in program.happened
     order = [one for one in program.happened if isinstance(one, str)]
@@ -31,7 +26,7 @@ async def test_tasks_timers_services_and_signals() -> None:
 
 
 async def test_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     monkeypatch.setenv("APP_WEB_ENABLED", "yes")
     monkeypatch.setenv("WEB_PORT", str(port))
     program = load("schedules")
@@ -47,7 +42,7 @@ async def test_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_key_is_asked_of_the_worker_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     monkeypatch.setenv("APP_WEB_ENABLED", "yes")
     monkeypatch.setenv("WEB_PORT", str(port))
     program = load("word_count")

@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any, Self
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.clock import SystemClock
 from pelton.log.contract import Group, GroupOptions, Log, Position, RebalanceListener, TopicSpec
 from pelton.log.kafka import KafkaLog
 from pelton.log.sqlite import SqliteLog
+from pelton.testing.driver.log import MemoryLog
+from pelton.testing.driver.records import Records
+from tests.patience import PATIENCE_S
 
 MIB = 1024 * 1024
-#: Nothing here takes as long, even on a busy machine.
-PATIENCE_S = 60.0
 REPOSITORY = Path(__file__).parents[2]
+
+#: What the connections to one log in memory share, by its address.
+MEMORIES: dict[str, Records] = {}
 
 Row = tuple[int, bytes | None, bytes | None]
 
@@ -28,6 +33,8 @@ Row = tuple[int, bytes | None, bytes | None]
 def make_log(address: str) -> Log:
     """Return the log behind a URL, not yet open."""
     kind, _, rest = address.partition("://")
+    if kind == "memory":
+        return MemoryLog(MEMORIES.setdefault(address, Records()), SystemClock())
     return KafkaLog(rest) if kind == "kafka" else SqliteLog(address)
 
 

@@ -20,7 +20,7 @@ from faust.cli import reset as cli_reset
 from faust.cli import send as cli_send
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from faust.utils.venusian import attach
-from mode import Service
+from mode import Service, Worker
 from mode.utils.objects import qualname
 from yarl import URL
 
@@ -190,6 +190,14 @@ def test_services() -> None:
         assert inspect.iscoroutinefunction(getattr(Service, name))
     assert isinstance(vars(Service)["should_stop"], property)
     assert callable(Service.task)
+
+
+def test_a_worker_ends_with_a_pause_that_ours_leaves_out() -> None:
+    assert "self._sentinel_task()" in source(Worker._shutdown_loop)
+    assert "await asyncio.sleep(1.0)" in source(Worker._sentinel_task)
+    assert "self.start()" in source(Worker.execute_from_commandline)
+    assert "return self._Worker(" in source(cli.Command.worker_for_service)
+    assert "self.execute(*args, **kwargs)" in source(cli.Command.as_service)
 
 
 async def test_signals() -> None:

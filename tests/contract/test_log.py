@@ -18,9 +18,10 @@ from pelton.errors import (
 )
 from pelton.log.contract import OffsetRange, Position, TopicSpec
 from tests.contract.log_scene import MIB, Scene, batch_of, make_log, numbered, values_of, wait_for
+from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.timeout(120)
-
+#: Kafka takes any bytes for a name.
+FOREIGN_NAME = b"\xff\xfe\x00".decode("utf-8", "surrogateescape")
 #: Larger than the 1000 bytes that some topics here take, also when compressed.
 LARGE = Random(7).randbytes(2000)
 
@@ -73,7 +74,51 @@ async def test_a_deleted_topic_is_gone_with_its_records(scene: Scene) -> None:
     assert await scene.values(topic) == []
 
 
+async def test_what_was_read_can_be_deleted(scene: Scene) -> None:
+    topic = await scene.topic(2)
+    one, two = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    for start in range(0, 30, 10):
+        await scene.append(topic, *numbered(10, start))
+    await scene.append(topic, b"other", partition=1)
+    await scene.log.trim({one: 20})
+    ranges = await scene.log.offsets([one, two])
+    assert ranges == {one: OffsetRange(20, 30), two: OffsetRange(0, 1)}
+    batch = await scene.log.read(one, 20, bytes_max=MIB, timeout_s=60.0)
+    assert (list(batch.offsets), list(batch.values)) == (list(range(20, 30)), numbered(10, 20))
+    with pytest.raises(OffsetOutOfRangeError):
+        await scene.log.read(one, 19, bytes_max=MIB, timeout_s=60.0)
+    await scene.log.trim({one: 20, two: 0})
+    assert await scene.log.offsets([one, two]) == ranges
+
+
+async def test_what_is_deleted_ends_at_the_offset_at_the_latest(scene: Scene) -> None:
+    topic = await scene.topic()
+    source = TopicPartition(topic, 0)
+    await scene.append(topic, *numbered(10))
+    await scene.log.trim({source: 5})
+    start, end = (await scene.log.offsets([source]))[source]
+    assert start <= 5
+    assert end == 10
+    assert [row[0] for row in await scene.rows(topic)][-5:] == [5, 6, 7, 8, 9]
+    await scene.log.trim({source: 10})
+    assert (await scene.log.offsets([source]))[source] == OffsetRange(10, 10)
+    assert await scene.append(topic, b"next") == [10]
+
+
 # Records
+
+
+async def test_a_topic_that_goes_by_the_logs_time_takes_no_other(scene: Scene) -> None:
+    topic = await scene.topic(1, config={"message.timestamp.type": "LogAppendTime"})
+    other = await scene.topic(1)
+    await scene.append(topic, b"a", b"b")
+    await scene.append(other, b"a", b"b")
+    taken, given = [
+        await scene.log.read(TopicPartition(name, 0), 0, bytes_max=MIB, timeout_s=1) for name in (topic, other)
+    ]
+    assert list(given.timestamps_ms) == [1000, 1001]
+    assert len(taken.timestamps_ms) == 2
+    assert min(taken.timestamps_ms) > 1_700_000_000_000
 
 
 async def test_records_come_back_in_order_with_contiguous_offsets(scene: Scene) -> None:
@@ -98,7 +143,8 @@ async def test_everything_a_record_can_be(scene: Scene) -> None:
     records = [
         (b"key", b"value", 1_700_000_000_123, (("trace", b"\x00\xff"), ("trace", b""), ("größe", b"1"))),
         (None, b"no key", 5, ()),
-        (b"deleted", None, 4, (("why", b"gone"),)),
+        (b"deleted", None, 4, (("why", b"gone"), ("null", None))),
+        (b"foreign", b"names", 3, ((FOREIGN_NAME, b"1"), ("größe", None))),
         (b"", b"", 0, ()),
         (None, None, 1_000_000_000_000, ()),
     ]
@@ -108,6 +154,18 @@ async def test_everything_a_record_can_be(scene: Scene) -> None:
     read = await scene.log.read(TopicPartition(topic, 0), 0, bytes_max=MIB, timeout_s=5)
     assert read.headers is not None
     assert list(zip(read.keys, read.values, read.timestamps_ms, read.headers, strict=True)) == records
+
+
+async def test_a_reader_in_a_group_sees_headers_as_they_were_sent(scene: Scene) -> None:
+    topic = await scene.topic()
+    headers = ((FOREIGN_NAME, None), ("plain", b"1"))
+    batch = OutgoingBatch(topic, 0)
+    batch.append(b"k", b"v", 1000, headers)
+    batch.append(b"k", b"w", 1000)
+    member = await scene.member(topic)
+    await member.group.commit([batch], {})
+    (got,) = await member.records(2)
+    assert list(got.headers or ()) == [headers, ()]
 
 
 async def test_records_without_headers_have_none(scene: Scene) -> None:
@@ -144,7 +202,7 @@ async def test_a_compacted_topic_takes_no_record_without_a_key(scene: Scene) -> 
 async def test_a_read_waits_for_the_first_record(scene: Scene) -> None:
     topic = await scene.topic()
     reader = await scene.connect()
-    reading = asyncio.create_task(reader.read(TopicPartition(topic, 0), 0, bytes_max=MIB, timeout_s=60))
+    reading = asyncio.create_task(reader.read(TopicPartition(topic, 0), 0, bytes_max=MIB, timeout_s=PATIENCE_S))
     await asyncio.sleep(0)
     await scene.append(topic, b"at last")
     batch = await reading
@@ -221,6 +279,7 @@ async def test_many_appends_at_once_each_get_their_own_offsets(scene: Scene) -> 
         assert values[base : base + 3] == [b"%d" % number] * 3
 
 
+@pytest.mark.several_members
 async def test_processes_append_at_once(scene: Scene) -> None:
     topic = await scene.topic()
     names = ["a", "b", "c"]
@@ -330,6 +389,7 @@ async def test_a_stale_member_commits_nothing(scene: Scene) -> None:
     assert await scene.values(target) == [b"mine"]
 
 
+@pytest.mark.several_members
 async def test_positions_of_a_partition_of_somebody_else(scene: Scene) -> None:
     source, target = await scene.topic(2), await scene.topic()
     first = await scene.join(source)
@@ -381,10 +441,10 @@ async def test_closing_while_work_is_under_way(scene: Scene) -> None:
     await log.append([batch_of(topic, [b"first"])])
     await log.read(TopicPartition(topic, 0), 0, bytes_max=MIB, timeout_s=5)
     work = [asyncio.create_task(log.append([batch_of(topic, numbered(100))])) for _ in range(5)]
-    work.append(asyncio.create_task(log.read(TopicPartition(topic, 0), 1, bytes_max=MIB, timeout_s=60)))
+    work.append(asyncio.create_task(log.read(TopicPartition(topic, 0), 1, bytes_max=MIB, timeout_s=PATIENCE_S)))
     await asyncio.sleep(0)
     await log.close()
-    results = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), 30)
+    results = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), PATIENCE_S)
     assert all(not isinstance(one, BaseException) or isinstance(one, UnavailableError) for one in results), results
     appended = sum(not isinstance(one, BaseException) for one in results[:-1])
     await wait_for(lambda: _at_least(scene, topic, appended * 100))

@@ -11,9 +11,8 @@ import pytest
 from pelton.batch import RecordBatch, TopicPartition
 from pelton.errors import OffsetOutOfRangeError
 from pelton.log.contract import Position
-from tests.contract.log_scene import MIB, PATIENCE_S, Member, Scene, all_of, batch_of, numbered, values_of
-
-pytestmark = pytest.mark.timeout(180)
+from tests.contract.log_scene import MIB, Member, Scene, all_of, batch_of, numbered, values_of
+from tests.patience import PATIENCE_S
 
 
 async def test_a_new_member_goes_on_from_the_committed_position(scene: Scene) -> None:
@@ -91,7 +90,7 @@ async def test_pause_holds_back_one_partition_and_loses_nothing(scene: Scene) ->
     fetching = asyncio.create_task(member.group.fetch(bytes_max=MIB, timeout_s=PATIENCE_S))
     await asyncio.sleep(0)
     member.group.resume([held])
-    batches = await asyncio.wait_for(fetching, 10)
+    batches = await asyncio.wait_for(fetching, PATIENCE_S / 2)
     assert values_of(batches)[:1] == [b"10"]
     member.got += batches
     await member.until(lambda: sum(len(batch) for batch in member.got if batch.source == held) == 20)
@@ -193,10 +192,11 @@ async def test_a_cancellation_that_meets_news_is_not_swallowed(scene: Scene) -> 
             await asyncio.sleep(0.001)
         member.group.seek(source, 0)
         fetching.cancel()
-        done, _ = await asyncio.wait({fetching}, timeout=10)
+        done, _ = await asyncio.wait({fetching}, timeout=PATIENCE_S / 2)
         assert done
 
 
+@pytest.mark.several_members
 async def test_a_rebalance_cut_off_is_taken_up_again(scene: Scene) -> None:
     topic = await scene.topic(2)
     await scene.append(topic, *numbered(3))
@@ -219,6 +219,7 @@ async def test_a_rebalance_cut_off_is_taken_up_again(scene: Scene) -> None:
     assert member.called("assigned")
 
 
+@pytest.mark.several_members
 async def test_a_callback_that_fails_does_not_stop_the_group(scene: Scene) -> None:
     topic = await scene.topic(2)
 

@@ -19,6 +19,7 @@ from pelton.errors import InternalError, StateCorruptedError, UnavailableError
 from pelton.state.contract import Store, StoreFactory, TableWrites
 from pelton.state.memory import MemoryStores
 from pelton.state.rocksdb import RANGE_KEYS_MAX, RocksStores
+from tests.patience import PATIENCE_S
 
 HOMES: dict[str, Callable[[], StoreFactory]] = {"memory": MemoryStores, "rocksdb": RocksStores}
 
@@ -60,6 +61,14 @@ def test_values_come_back_as_bytes(store):
     assert list(store.get_many("balances", [b"c", b"x", b"a"])) == [b"\x00\xff", None, b"1"]
     assert list(store.get_many("balances", [])) == []
     assert store.last_key("balances") == b"c"
+
+
+def test_a_size_is_told_without_reading(store):
+    assert store.size("balances").keys == 0
+    put(store, a=b"1", b=b"22")
+    assert store.size("balances").keys == 2
+    assert store.size("balances").bytes >= 5
+    assert store.size("default").keys == 0
 
 
 def test_tables_do_not_see_each_other(store):
@@ -322,7 +331,11 @@ except UnavailableError as error:
 
 def test_a_full_disk_is_unavailable_and_leaves_what_was(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 7, done.stderr
     assert "is the disk full" in done.stdout

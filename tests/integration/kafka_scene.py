@@ -6,11 +6,13 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.clock import Clock
 from pelton.log.contract import GroupOptions, RebalanceListener, TopicSpec
 from pelton.log.kafka import KafkaGroup, KafkaLog
+from tests.patience import PATIENCE_S
 
 MIB = 1024 * 1024
 
@@ -22,7 +24,7 @@ class Member:
         self.group = group
         self.events = events
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 30) -> list[RecordBatch]:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> list[RecordBatch]:
         """Fetch until a condition holds; return what came."""
         got: list[RecordBatch] = []
         async with asyncio.timeout(timeout_s):
@@ -34,7 +36,7 @@ class Member:
     async def records(self, count: int) -> list[RecordBatch]:
         """Fetch until there are this many records."""
         got: list[RecordBatch] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while sum(map(len, got)) < count:
                 got += await self.group.fetch(bytes_max=MIB, timeout_s=0.05)
         return got
@@ -91,9 +93,9 @@ class Scene:
         return member
 
     async def everything(self, topic: str, partition: int = 0) -> list[tuple[int, bytes | None, bytes | None]]:
-        """Return all committed records of a partition."""
+        """Return all committed records of a partition, once every transaction over it is decided."""
         source = TopicPartition(topic, partition)
-        bounds = (await self.log.offsets([source]))[source]
+        bounds = (await self.log.offsets([source], decided=True))[source]
         rows: list[tuple[int, bytes | None, bytes | None]] = []
         offset = bounds.start
         while offset < bounds.end:
@@ -103,17 +105,22 @@ class Scene:
         return rows
 
 
+S = TypeVar("S", bound=Scene)
+
+
 @asynccontextmanager
-async def opened(kafka: str) -> AsyncIterator[Scene]:
+async def opened(kafka: str, kind: type[S] = Scene, clock: Clock | None = None) -> AsyncIterator[S]:
     """Open a log and clear up behind the test."""
-    log = KafkaLog(kafka)
+    log = KafkaLog(kafka, clock=clock)
     await log.open()
-    made = Scene(kafka, log)
-    yield made
-    for member in made.members:
-        await member.group.leave()
-    await log.delete_topics(made.topics)
-    await log.close()
+    made = kind(kafka, log)
+    try:
+        yield made
+    finally:
+        for member in made.members:
+            await member.group.leave()
+        await log.delete_topics(made.topics)
+        await log.close()
 
 
 def batch_of(topic: str, *values: bytes | None, partition: int = 0, key: bytes | None = b"k") -> OutgoingBatch:

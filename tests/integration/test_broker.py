@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -13,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pelton.errors import ConfigurationError
 from pelton.testing.broker import Cluster
 from pelton.testing.broker.metadata import living_brokers
+from tests.patience import PATIENCE_S
 
 LARGE = b"x" * (5 * 1024 * 1024)
 
@@ -23,7 +25,7 @@ def three(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -52,9 +54,10 @@ async def create(bootstrap: str, topic: str, replicas: int) -> None:
 
 
 async def test_a_large_record_passes(kafka: str) -> None:
-    await create(kafka, "broker-large", 1)
-    await write(kafka, "broker-large", LARGE)
-    assert await read_first(kafka, "broker-large") == LARGE
+    topic = f"broker-large-{uuid4().hex[:8]}"
+    await create(kafka, topic, 1)
+    await write(kafka, topic, LARGE)
+    assert await read_first(kafka, topic) == LARGE
 
 
 async def test_a_record_survives_a_crash_of_the_only_broker(tmp_path: Path) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiokafka
 import pytest
 import pytest_asyncio
 
 from pelton.batch import TopicPartition
-from pelton.errors import FencedError
+from pelton.errors import ConfigurationError, FencedError
 from pelton.log.contract import Position
 from tests.integration.kafka_scene import Member, Scene, batch_of, opened
 
-pytestmark = pytest.mark.timeout(90)
 ROOT = Path(__file__).parents[2]
+SESSION_MS = 600_000  # longer than a test lasts
 
 
 @pytest_asyncio.fixture
@@ -37,7 +37,7 @@ async def share(*members: Member, each: int) -> None:
 
 
 async def test_killed_worker_has_its_place_back_at_once(scene: Scene) -> None:
-    """The session times out after 45 s, and a transaction after 15: a restart must wait for neither."""
+    """Session and transaction time out after ten minutes: a restart that waited for either would not end."""
     topic = await scene.topic(2)
     other = await scene.member(topic, instance_id="other")
     victim = await asyncio.create_subprocess_exec(
@@ -52,18 +52,14 @@ async def test_killed_worker_has_its_place_back_at_once(scene: Scene) -> None:
     victim.kill()
     await victim.wait()
 
-    started = time.monotonic()
-    again = await scene.member(topic, instance_id="one", session_timeout_ms=45_000)
+    again = await scene.member(topic, instance_id="one", session_timeout_ms=SESSION_MS)
     assert again.group.assignment() == {source}
     assert (await again.group.committed([source]))[source] == Position(1)
     await again.group.commit([batch_of(topic, b"after", partition=source.partition)], {source: Position(2)})
-    seconds = time.monotonic() - started
 
     assert again.group.generation == other.group.generation == generation
     assert len(other.events) == before
     assert [row[2] for row in await scene.everything(topic, source.partition)] == [b"committed", b"after"]
-    assert seconds < 5
-    print(f"restart to first commit: {seconds * 1000:.0f} ms")
 
 
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
@@ -92,14 +88,12 @@ async def test_one_name_one_member(scene: Scene, guarantee: str) -> None:
 
 async def test_named_members_join_leave_and_join_again(scene: Scene) -> None:
     topic = await scene.topic(4)
-    first = await scene.member(topic, instance_id="one", session_timeout_ms=45_000)
-    second = await scene.join(topic, instance_id="two", session_timeout_ms=45_000)
+    first = await scene.member(topic, instance_id="one", session_timeout_ms=SESSION_MS)
+    second = await scene.join(topic, instance_id="two", session_timeout_ms=SESSION_MS)
     await share(first, second, each=2)
-    started = time.monotonic()
     await second.group.leave()
-    await share(first, each=4)
-    assert time.monotonic() - started < 10
-    again = await scene.join(topic, instance_id="two", session_timeout_ms=45_000)
+    await share(first, each=4)  # within PATIENCE_S, so no session has timed out
+    again = await scene.join(topic, instance_id="two", session_timeout_ms=SESSION_MS)
     await share(first, again, each=2)
     assert not first.group.assignment() & again.group.assignment()
     assert {member.member_id for member in first.group.members()} == {first.group.member_id, again.group.member_id}
@@ -167,3 +161,19 @@ async def test_nothing_frightens_the_reader_of_the_log(scene: Scene, caplog: pyt
     await second.group.leave()
     await share(first, each=2)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_group_of_other_consumers_is_refused_and_says_what_to_do(scene: Scene) -> None:
+    """As where a program has moved from Faust, and its old workers still run."""
+    topic = await scene.topic()
+    async with aiokafka.AIOKafkaConsumer(topic, bootstrap_servers=scene.bootstrap, group_id=f"group-{topic}") as other:
+        await other.getmany(timeout_ms=100)
+        member = await scene.join(topic)
+        with pytest.raises(ConfigurationError, match=r"INCONSISTENT_GROUP_PROTOCOL[\s\S]*consumers of another kind"):
+            await member.until(lambda: False)
+
+
+async def test_a_session_that_the_broker_does_not_allow(scene: Scene) -> None:
+    member = await scene.join(await scene.topic(), session_timeout_ms=10)
+    with pytest.raises(ConfigurationError, match=r"INVALID_SESSION_TIMEOUT[\s\S]*broker_session_timeout"):
+        await member.until(lambda: False)

@@ -52,6 +52,8 @@ class Expected:
     windows: dict[tuple[int, str], bytes] = field(default_factory=dict[tuple[int, str], bytes])
     sums: dict[str, int] = field(default_factory=dict[str, int])
     letters: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
+    #: How many windows there were, also those that are past their retention.
+    window_count: int = 0
 
 
 def generate(seed: int) -> Iterator[tuple[bytes, bytes]]:
@@ -61,23 +63,28 @@ def generate(seed: int) -> Iterator[tuple[bytes, bytes]]:
     while True:
         account = f"account-{chance.randrange(_ACCOUNTS)}"
         number += 1
-        if chance.random() < 0.001:
-            yield account.encode(), b'{"id": 17'
-            continue
-        late_s = _LATE_S if chance.random() < 0.002 else chance.randrange(30)
-        payment = Payment(f"p{number}", account, chance.randrange(12), _START_S + number / 10 - late_s)
-        if chance.random() < 0.0007:
-            payment.amount = UNLUCKY
-        yield account.encode(), msgspec.json.encode(payment)
+        yield account.encode(), payment_record(chance, f"p{number}", account, number / 10)
 
 
-def replay(records: Sequence[bytes], program: str) -> Expected:
+def payment_record(chance: random.Random, name: str, account: str, after_s: float) -> bytes:
+    """Draw the value of one record: a payment made some seconds after the start, late or not, or something broken."""
+    if chance.random() < 0.001:
+        return b'{"id":"%s"' % name.encode()
+    late_s = _LATE_S if chance.random() < 0.002 else chance.randrange(30)
+    payment = Payment(name, account, chance.randrange(12), _START_S + after_s - late_s)
+    if chance.random() < 0.0007:
+        payment.amount = UNLUCKY
+    return msgspec.json.encode(payment)
+
+
+def replay(records: Sequence[bytes], program: str, alert_from: int = ALERT_FROM) -> Expected:
     """Recompute what the agents make of one partition's values, in the order of their offsets, the first being 0.
 
-    program: the module that the agents' names begin with.
+    program: the module that the agents' names begin with. alert_from: from which count on a window warns.
     """
     expected = Expected()
     counts: dict[tuple[int, str], tuple[int, int]] = {}
+    seen: set[tuple[int, str]] = set()
     latest = 0
     for offset, record in enumerate(records):
         try:
@@ -93,12 +100,15 @@ def replay(records: Sequence[bytes], program: str) -> Expected:
         start = int(payment.ts) // WINDOW_S * WINDOW_S
         count, total = counts.get((start, payment.account), (0, 0))
         count, total = count + 1, total + payment.amount
-        if count >= ALERT_FROM:
+        seen.add((start, payment.account))
+        if count >= alert_from:
             expected.warnings.append(msgspec.json.encode(Warning_(payment.id, payment.account, count, total)))
-        latest = max(latest, start)
         if start + WINDOW_S + RETENTION_S > latest:
             counts[start, payment.account] = count, total
-        counts = _kept(counts, latest) if start == latest else counts
+        if start > latest:
+            latest = start
+            counts = _kept(counts, latest)
+    expected.window_count = len(seen)
     expected.windows = {
         (start, account): msgspec.json.encode({"count": count, "sum": total})
         for (start, account), (count, total) in _kept(counts, latest).items()

@@ -17,6 +17,7 @@ import pelton
 from tests.kill.kill_oracle import ALERT_FROM, PARTITIONS, RETENTION_S, UNLUCKY, WINDOW_S, Payment, Warning_
 
 RUN = os.environ.get("KILL_APP", "kill")
+WARN_FROM = int(os.environ.get("KILL_ALERT_FROM", ALERT_FROM))
 #: The payments are old, what is sent has their timestamps, and retention goes by them.
 FOR_EVER = timedelta(days=36_500)
 
@@ -48,7 +49,7 @@ async def spending(stream: pelton.Stream[Payment]) -> AsyncIterator[Warning_]:
         window.count += 1
         window.sum += payment.amount
         windows[payment.account] = window
-        if window.count >= ALERT_FROM:
+        if window.count >= WARN_FROM:
             yield Warning_(payment.id, payment.account, window.count, window.sum)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import signal
 from pathlib import Path
 
 import msgspec
@@ -13,9 +12,8 @@ import pytest
 
 from app.oracle import replay
 from pelton.batch import OutgoingBatch
-from pelton.clock import SystemClock
-from pelton.log.sqlite import SqliteLog
 from tests.app.bank_process import Bank, as_transactions, read_topic
+from tests.app.bank_process import opened as bank_opened
 from tests.kill.kill_process import Scene, check_results, folded_state, opened
 
 pytestmark = pytest.mark.timeout(600)
@@ -79,26 +77,20 @@ async def test_lost_state_is_restored_from_the_changelog(broker: str, tmp_path: 
 
 
 async def test_the_bank_survives_kills(tmp_path: Path) -> None:
-    bank = Bank(tmp_path)
     chance = random.Random(SEED)
-    log = SqliteLog(bank.broker, clock=SystemClock())
-    await log.open()
-    try:
+    with Bank(tmp_path) as bank:
         for _ in range(5):
             bank.command("simulate", "--rate", "0", "--accounts", "100", "--seed", "7", "--count", "4000")
             bank.start()
             await bank.until(lambda overview: overview["committed_records"] > 0)
             await asyncio.sleep(chance.uniform(0, 0.3))  # the moment, not a wait
-            bank.stop(signal.SIGKILL)
+            bank.kill()
         bank.start()
-        await bank.until(lambda overview: overview["partitions"] == 4 and not any(overview["lag"].values()))
+        await bank.until_idle()
         assert bank.stop() == 0
-        payments = as_transactions(await read_topic(log, "transactions"))
-        alerts = [value for partition in await read_topic(log, "alerts") for value in partition]
-    finally:
-        if bank.worker is not None:
-            bank.stop(signal.SIGKILL)
-        await log.close()
+        async with bank_opened(bank) as log:
+            payments = as_transactions(await read_topic(log, "transactions"))
+            alerts = [value for partition in await read_topic(log, "alerts") for value in partition]
     assert sum(map(len, payments)) == 20_000
     expected = replay(payments).alerts
     assert len(expected) > 20

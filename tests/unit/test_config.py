@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from pelton.config import MIB, SETTINGS, EngineConfig, load
+from pelton.config import MIB, SETTINGS, Choice, EngineConfig, load
 from pelton.errors import ConfigurationError
 
 
@@ -22,6 +22,18 @@ def test_the_environment_wins_over_the_program():
 
 def test_other_variables_are_left_alone():
     assert load({"PELTON_SOMETHING_ELSE": "x", "PATH": "/bin"}) == EngineConfig()
+
+
+def test_a_variable_that_is_nearly_a_setting_s_is_refused():
+    with pytest.raises(
+        ConfigurationError, match=r"PELTON_COMIT_INTERVAL_MS'\nhint: did you mean PELTON_COMMIT_INTERVAL_MS"
+    ):
+        load({"PELTON_COMIT_INTERVAL_MS": "5"})
+
+
+def test_variables_of_a_service_that_bears_our_name_are_left_alone():
+    env = {"PELTON_SERVICE_HOST": "10.0.0.1", "PELTON_PORT": "tcp://10.0.0.1:80", "PELTON_PORT_80_TCP_PORT": "80"}
+    assert load(env) == EngineConfig()
 
 
 @pytest.mark.parametrize("text", ["64 MiB", "64MiB", "65536 KiB", str(64 * MIB)])
@@ -66,4 +78,17 @@ def test_a_configuration_cannot_change():
 def test_every_declaration_is_complete(setting):
     assert setting.parse(setting.default) == setting.default
     assert setting.help.endswith(".")
-    assert setting.name.endswith(("_ms", "_max"))
+    assert isinstance(setting, Choice) or setting.name.endswith(("_ms", "_max"))
+
+
+def test_a_choice_is_one_of_its_words():
+    assert load({"PELTON_ON_LOST_RECORDS": " latest "}).on_lost_records == "latest"
+
+
+@pytest.mark.parametrize("given", ["", "Latest", "late", None, 1, ("fail",)])
+def test_a_bad_choice_names_setting_words_got_and_variable(given):
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, {"on_lost_records": given})
+    text = str(caught.value)
+    assert f"setting on_lost_records: expected one of fail, earliest, latest; got {given!r}" in text
+    assert "PELTON_ON_LOST_RECORDS" in text

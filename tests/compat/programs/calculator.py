@@ -26,6 +26,8 @@ async def add(stream):
 async def double(stream):
     """Double a number; its topic is made up from its name."""
     async for value in stream:
+        if value == "missing":
+            raise OSError("no file \udcff")
         yield value * 2
 
 

@@ -9,6 +9,8 @@ prices = app.GlobalTable("prices", default=float, key_type=str, value_type=float
 flags = app.SetGlobalTable("flags", key_type=str, value_type=str)
 notes = app.Table("notes", key_type=str, value_type=str)
 nested = app.Table("nested", default=dict, key_type=str)
+balances = app.Table("balances", default=int, key_type=str)
+tags = app.Table("tags", default=set, key_type=str)
 prices_topic = app.topic("prices-in", key_type=str, value_type=float)
 commands_topic = app.topic("commands", key_type=str, value_type=str)
 found = []
@@ -26,6 +28,8 @@ async def visit(stream):
 async def price(stream):
     async for product, amount in stream.items():
         prices[product] = amount
+        balances[product] += amount
+        tags[product] |= {"seen"}
 
 
 @app.agent(commands_topic)

@@ -59,6 +59,8 @@ topics |= {
     "bytes": app.topic("in-bytes", key_type=bytes, value_type=bytes),
     "raw": app.topic("in-raw", value_serializer="raw"),
     "text": app.topic("in-text", value_type=str, value_serializer="raw"),
+    "packed": app.topic("in-packed", key_type=int, value_type=Struct, value_serializer="msgpack"),
+    "pickled": app.topic("in-pickled", value_serializer="pickle"),
     "dynamic": app.topic("in-dynamic"),
     "tombstones": app.topic("in-tombstones", key_type=str, value_type=Point, allow_empty=True),
     "no-tombstones": app.topic("in-no-tombstones", key_type=str, value_type=Point),

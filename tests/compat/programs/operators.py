@@ -22,6 +22,7 @@ def orders(name):
 
 seen = {name: [] for name in ("events", "items", "take", "filter", "async", "field", "function", "through", "number")}
 echoed_topic = orders("echoed")
+grouped_topic = orders("grouped")
 through_topic = orders("through-here")
 source = {name: orders(f"orders-{name}") for name in (*seen, "echo", "noack", "chain")}
 seen |= {"noack": [], "chain": []}
@@ -104,5 +105,6 @@ async def acknowledge(stream):
 
 @app.agent(source["chain"])
 async def chained(stream):
-    async for number, order in stream.filter(is_paid).group_by(Order.product).filter(lambda o: o.id > 1).enumerate():
+    paid = stream.filter(is_paid).echo(grouped_topic)
+    async for number, order in paid.group_by(Order.product).filter(lambda o: o.id > 1).enumerate():
         seen["chain"].append((number, order.id))

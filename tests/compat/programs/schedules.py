@@ -43,6 +43,12 @@ async def each_leap_day():
     happened.append("cron")
 
 
+@app.crontab("* * * * * */1")
+async def each_second(app):
+    if "cron each second" not in happened:
+        happened.append("cron each second")
+
+
 @app.service
 class Background(Service):
     """Starts and stops with the worker."""

@@ -17,6 +17,10 @@ sliding = app.Table("sliding", default=int, partitions=1).hopping(60, 20, expire
 by_log = app.Table("by_log", default=int, partitions=1).tumbling(60).relative_to_stream()
 by_clock = app.Table("by_clock", default=int, partitions=1).tumbling(3600 * 24 * 365).relative_to_now()
 lists = app.Table("lists", default=list, partitions=1).tumbling(60).relative_to_field(Click.at)
+by_faust = app.Table("by_faust", default=int, partitions=1, window=faust.HoppingWindow(60, 20, expires=3600))
+by_faust = by_faust.relative_to_field(Click.at)
+buttons = app.SetTable("buttons", key_type=str, value_type=str, partitions=1)
+buttons = buttons.using_window(faust.TumblingWindow(60)).relative_to_field(Click.at)
 seen = []
 
 
@@ -30,6 +34,10 @@ async def count(clicks):
         by_log[click.button] += 1
         by_clock[click.button] += 1
         lists[click.button] += [click.at]
+        by_faust[click.button] += 1
+        buttons["all"].add(click.button)
+        buttons["all"].add("tmp")
+        buttons["all"].discard("tmp")
         counts = by_minute[click.button]
         seen.append(
             {
@@ -43,6 +51,8 @@ async def count(clicks):
                 "by_log": by_log[click.button].value(),
                 "by_clock": by_clock[click.button].now(),
                 "list": lists[click.button].value(),
+                "by_faust": by_faust[click.button].current(),
+                "buttons": buttons["all"].current(),
                 "in": click.button in by_minute,
             }
         )

@@ -2,20 +2,21 @@
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.latency import Timeline, percentile
 from bench.progress import Progress
-from bench.report import as_json, insert_figures, ratios, throughput_table
+from bench.report import as_json, each_round, insert_figures, middle, ratios, throughput_table
 from bench.systems import pelton, stock_faust
 from bench.throughput import BATCH_RECORDS, Sample, Throughput, failed, outgoing, speed
 from bench.w1 import Totals, Workload, records
 from bench.worker import Worker, WorkerFailed
 
-FAST = Throughput(pelton("kafka"), 1_000_000, 300_000.0, 3.0, 200.0, 6.0, 1e7, [])
-SLOW = Throughput(stock_faust(Path("python")), 50_000, 3_000.0, 360.0, 90.0, 20.0, 1e7, [])
+FAST = Throughput(pelton("kafka"), 1_000_000, 300_000.0, 3.0, 200.0, 6.0, 1e7, 0.0, [])
+SLOW = Throughput(stock_faust(Path("python")), 50_000, 3_000.0, 360.0, 90.0, 20.0, 1e7, 0.0, [])
 
 
 def test_speed_counts_only_what_lies_between_the_first_commit_and_the_last() -> None:
@@ -60,11 +61,21 @@ def test_json_has_exactly_the_published_fields() -> None:
     ]
 
 
-def test_ratios_compare_with_the_last_system_that_ran() -> None:
+def test_ratios_compare_pelton_with_every_other_system() -> None:
     (line,) = ratios([FAST, SLOW])
     assert "pelton on kafka: 100.0 times" in line
     assert "1/120.0 of the CPU" in line
+    assert len(ratios([FAST, FAST, SLOW, SLOW])) == 4
     assert ratios([FAST, failed(SLOW.system, 50_000, "it broke")]) == []
+
+
+def test_of_several_rounds_the_middle_one_counts_unless_one_was_wrong() -> None:
+    fastest, slowest = replace(FAST, records_per_s=900_000.0), replace(FAST, records_per_s=10.0)
+    assert middle([fastest, SLOW, FAST, slowest]) == [FAST, SLOW]
+    assert middle([fastest, FAST]) == [FAST]
+    assert each_round([fastest, SLOW, FAST])[0] == "- pelton on kafka: 900,000, 300,000 records/s"
+    wrong = replace(slowest, faults=["lost"])
+    assert middle([fastest, wrong, FAST]) == [wrong]
 
 
 def test_the_table_names_the_fault_of_a_wrong_run() -> None:
@@ -98,7 +109,7 @@ def test_percentiles_are_nearest_rank() -> None:
 
 def test_latency_leaves_out_the_warm_up_and_counts_what_is_outstanding() -> None:
     timeline = Timeline(
-        due={"early": 0.0, "late": 10.0, "lost": 11.0}, seen={"early": 2.0, "late": 10.25, "first": 0.5}
+        due={"early": 0.0, "late": 20.0, "lost": 21.0}, seen={"early": 2.0, "late": 20.25, "first": 0.5}
     )
     assert timeline.latencies_ms() == [250.0]
     assert timeline.outstanding() == 1

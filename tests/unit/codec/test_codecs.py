@@ -22,6 +22,7 @@ from pelton.codec import (
     serializer_names,
 )
 from pelton.errors import ConfigurationError, DecodeError
+from tests.patience import PATIENCE_S
 
 
 class Payment(msgspec.Struct):
@@ -293,4 +294,4 @@ def test_a_registered_adapter_carries_foreign_models():
 
 def test_pydantic_is_not_imported_for_those_who_do_not_use_it():
     code = "import sys, pelton.codec; sys.exit('pydantic' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE_S).returncode == 0

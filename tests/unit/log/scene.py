@@ -10,6 +10,7 @@ from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import SystemClock
 from pelton.log.contract import GroupOptions, RebalanceListener
 from pelton.log.sqlite import SqliteGroup, SqliteLog
+from tests.patience import PATIENCE_S
 
 DAY_MS = 24 * 60 * 60 * 1000
 SOURCE = TopicPartition("t", 0)
@@ -18,9 +19,13 @@ Row = tuple[int, bytes | None, bytes | None]
 
 
 class SettableClock(SystemClock):
-    """The machine's clock, but the wall clock can be set."""
+    """The machine's clocks, but the wall clock can be set, and the other one leaps when all processes are suspended."""
 
     ahead_ms = 0
+    leapt_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.leapt_s
 
     def time_ms(self) -> int:
         return super().time_ms() + self.ahead_ms
@@ -66,7 +71,7 @@ async def join(log: SqliteLog, told: list[Any] | None = None, **options: Any) ->
 
 async def fetch_until(member: SqliteGroup, condition: Callable[[], object]) -> list[RecordBatch]:
     got: list[RecordBatch] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             got += await member.fetch(bytes_max=1000, timeout_s=0.02)
     return got

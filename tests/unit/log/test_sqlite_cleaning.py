@@ -14,8 +14,6 @@ from pelton.log.sqlite import SqliteLog, blob, cleaning
 from pelton.log.sqlite.database import Database
 from tests.unit.log.scene import DAY_MS, SOURCE, Row, SettableClock, batch_of, join, rows
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def fold(records: list[Row]) -> dict[bytes | None, tuple[int, bytes | None]]:
     """Return the last record of each key."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,6 @@ from pelton.log.contract import TopicSpec
 from pelton.log.sqlite import SqliteLog, blob, database
 from pelton.log.sqlite.database import Database, parse_url
 from tests.unit.log.scene import SOURCE, SettableClock, batch_of, rows
-
-pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,13 @@ async def test_files_that_cannot_be_a_log(tmp_path: Path, spoil: Callable[[Path]
     path = tmp_path / "data" / "log.db"
     path.parent.mkdir()
     spoil(path)
+    before = set(threading.enumerate())
     log = SqliteLog(path)
     with pytest.raises(ConfigurationError) as caught:
         await log.open()
     assert str(path) in str(caught.value)
     await log.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite") and thread not in before]
 
 
 @pytest.fixture
@@ -181,3 +182,24 @@ def test_rows_are_neither_large_nor_many(sizes: list[int]) -> None:
         assert sum(len(value or b"") for value in part.values[:-1]) < blob.ROW_BYTES_MAX
     few = sum(sizes) / blob.ROW_BYTES_MAX + len(sizes) / blob.ROW_RECORDS_MAX
     assert len(parts) <= 2 * few + 1
+
+
+def test_another_process_that_leaves_takes_nothing_with_it(tmp_path: Path) -> None:
+    """A second connection of this process must not give up the locks of the first one."""
+    path = tmp_path / "log.db"
+    connections = [Database(path, "full")]
+    connections[0].prepare()
+    connections.append(Database(path, "full"))
+    leave = f"""
+from pathlib import Path
+from pelton.log.sqlite.database import Database
+
+database = Database(Path({str(path)!r}), "full")
+database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+database.close()
+"""
+    subprocess.run([sys.executable, "-c", leave], check=True)
+    assert path.with_name("log.db-wal").exists()
+    for connection in connections:
+        connection.close()
+    assert not path.with_name("log.db-wal").exists()

@@ -25,7 +25,11 @@ def test_every_name_is_there() -> None:
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
-        (AIOKafkaClient, "bootstrap close send force_metadata_update get_random_node coordinator_lookup set_topics"),
+        (
+            AIOKafkaClient,
+            "bootstrap close send force_metadata_update get_random_node coordinator_lookup set_topics _get_conn"
+            " _metadata_update hosts",
+        ),
         (
             GroupCoordinator,
             "check_errors close request_rejoin reset_generation _send_req _maybe_leave_group _on_join_complete"

@@ -8,6 +8,7 @@ import logging
 import pytest
 from aiokafka import client, cluster
 from aiokafka.consumer import group_coordinator
+from aiokafka.protocol.admin import SaslAuthenticateRequest
 
 from pelton.log.kafka.chatter import quieten
 
@@ -60,3 +61,13 @@ def test_aiokafka_says_what_we_listen_for() -> None:
     assert "Topic %s not found" in source
     assert "No broker metadata found" in source
     assert "Topic %s is not available" in source
+
+
+def test_what_is_sent_to_authenticate_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    quieten()
+    caplog.set_level(logging.DEBUG, "aiokafka.conn")
+    request = SaslAuthenticateRequest(b"\0alice\0secret").prepare({36: (0, 1)})
+    assert "secret" in f"{request}", "aiokafka's own text holds it"
+    logging.getLogger("aiokafka.conn").debug("Request to %s:%d %d: %s", "host", 9092, 1, request)
+    (line,) = caplog.messages
+    assert line == f"Request to host:9092 1: {type(request).__name__}(not shown)"

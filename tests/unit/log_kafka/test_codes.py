@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pelton.batch import TopicPartition
-from pelton.errors import ConfigurationError, FencedError, UnavailableError
+from pelton.errors import ConfigurationError, FencedError, RecordRefusedError, RecordTooLargeError, UnavailableError
 from pelton.log.kafka.cluster import Again, check
 from pelton.log.kafka.codes import RETRIABLE, Code, ProducerFenced, error_for
 
@@ -17,7 +17,11 @@ from pelton.log.kafka.codes import RETRIABLE, Code, ProducerFenced, error_for
         (Code.UNKNOWN_MEMBER_ID, FencedError),
         (Code.INVALID_PRODUCER_EPOCH, ProducerFenced),
         (Code.PRODUCER_FENCED, ProducerFenced),
-        (Code.MESSAGE_TOO_LARGE, ConfigurationError),
+        (Code.MESSAGE_TOO_LARGE, RecordTooLargeError),
+        (Code.INVALID_TIMESTAMP, RecordRefusedError),
+        (Code.INVALID_RECORD, RecordRefusedError),
+        (Code.INCONSISTENT_GROUP_PROTOCOL, ConfigurationError),
+        (Code.UNKNOWN_PRODUCER_ID, UnavailableError),
         (Code.TOPIC_AUTHORIZATION_FAILED, ConfigurationError),
         (Code.INVALID_TXN_STATE, UnavailableError),
         (4242, UnavailableError),

@@ -11,7 +11,7 @@ from aiokafka.record.util import calc_crc32c
 
 from pelton.batch import Headers, TopicPartition
 from pelton.errors import UnavailableError
-from pelton.log.kafka.columns import Unpacker
+from pelton.log.kafka.columns import Unpacker, _Columns
 
 SOURCE = TopicPartition("t", 3)
 COMMIT, ABORT = 1, 0
@@ -42,7 +42,7 @@ def marker(base: int, producer: int, kind: int) -> bytes:
 
 
 def unpacker(*batches: bytes, aborted: tuple[tuple[int, int], ...] = (), position: int = 0) -> Unpacker:
-    return Unpacker(SOURCE, MemoryRecords(b"".join(batches)), aborted, position)
+    return Unpacker(SOURCE, b"".join(batches), aborted, position)
 
 
 def test_adjoining_batches_become_one() -> None:
@@ -55,6 +55,17 @@ def test_adjoining_batches_become_one() -> None:
 def test_compaction_leaves_gaps_within_and_behind() -> None:
     got = unpacker(records(0, (0, b"a", b"1"), (4, b"b", b"2")), records(9, (2, b"c", b"3"))).take(1000)
     assert (list(got.offsets), got.next_offset) == ([0, 4, 11], 12)
+
+
+def test_gaps_between_transactions_are_no_reason_to_copy_what_is_there() -> None:
+    columns = _Columns()
+    lists: list[object] = []
+    for offset in (0, 2, 4, 6):
+        batch = MemoryRecords(records(offset, (0, b"k", b"v"))).next_batch()
+        columns.add(list(batch), batch.next_offset, offset)
+        lists.append(columns.offsets)
+    assert columns.offsets == [0, 2, 4, 6]
+    assert lists[1] is lists[2] is lists[3]
 
 
 def test_batch_that_begins_before_the_position() -> None:

@@ -13,7 +13,9 @@ from pelton.log.kafka.columns import Unpacker
 from pelton.log.kafka.encoding import BATCH_BYTES_MAX, BATCH_ROWS_MAX, chunks, seal
 
 entries = st.one_of(st.none(), st.binary(max_size=300))
-header = st.tuples(st.text(max_size=5), st.binary(max_size=5))
+#: Names of any bytes; those that are not UTF-8 hold lone surrogates.
+names = st.one_of(st.text(max_size=5), st.binary(max_size=5).map(lambda name: name.decode("utf-8", "surrogateescape")))
+header = st.tuples(names, st.one_of(st.none(), st.binary(max_size=5)))
 rows = st.lists(st.tuples(entries, entries, st.integers(0, 2**41), st.lists(header, max_size=2).map(tuple)), min_size=1)
 
 
@@ -27,8 +29,31 @@ def test_round_trip(made: list[tuple[bytes | None, bytes | None, int, Headers]],
     kafka_batch = MemoryRecords(sealed).next_batch()
     assert (kafka_batch.producer_id, kafka_batch.producer_epoch, kafka_batch.base_sequence) == (12, 3, 40)
     assert kafka_batch.is_transactional == transactional
-    got = Unpacker(TopicPartition("t", 0), MemoryRecords(sealed), (), 0).take(1 << 30)
+    got = Unpacker(TopicPartition("t", 0), sealed, (), 0).take(1 << 30)
     assert list(zip(got.keys, got.values, got.timestamps_ms, got.headers or [()] * len(got), strict=True)) == made
+
+
+def test_a_header_name_that_is_no_text_comes_back_byte_for_byte() -> None:
+    """Compressed, beside others, in a batch that begins before the position."""
+    name = b"\xff\x00\xc3".decode("utf-8", "surrogateescape")
+    batch = OutgoingBatch("t", 0)
+    for row in range(100):
+        batch.append(b"k%d" % row, bytes(50), row, ((name, None), ("plain", b"")) if row == 70 else ())
+    (chunk,) = chunks(batch, transactional=True)
+    sealed = seal(chunk, 12, 3, 40)
+    assert b"\xff\x00\xc3" in bytes(chunk.builder.build())
+    assert len(sealed) < 3000
+    got = Unpacker(TopicPartition("t", 0), sealed, (), 50).take(1 << 30)
+    assert (list(got.offsets), got.keys[0]) == (list(range(50, 100)), b"k50")
+    assert got.headers is not None
+    assert got.headers[20:22] == [((name, None), ("plain", b"")), ()]
+
+
+def test_a_topic_of_small_batches_gets_small_batches() -> None:
+    batch = OutgoingBatch("t", 0, [None] * 1000, [bytes(100)] * 1000, [0] * 1000)
+    cut = list(chunks(batch, transactional=False, bytes_max=10_000))
+    assert sum(chunk.records for chunk in cut) == 1000
+    assert max(len(bytes(chunk.builder.build())) for chunk in cut) <= 10_000
 
 
 def test_cut_to_size_in_order() -> None:
@@ -42,9 +67,7 @@ def test_cut_to_size_in_order() -> None:
     back = [
         value
         for chunk in cut
-        for value in Unpacker(TopicPartition("t", 0), MemoryRecords(seal(chunk, -1, -1, -1)), (), 0)
-        .take(1 << 30)
-        .values
+        for value in Unpacker(TopicPartition("t", 0), seal(chunk, -1, -1, -1), (), 0).take(1 << 30).values
     ]
     assert back == values
 

@@ -10,21 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
+from pelton.clock import Clock
 from pelton.codec import codec_for
 from pelton.config import EngineConfig
-from pelton.log.contract import Group, GroupOptions, Position, RebalanceListener, TopicSpec
+from pelton.errors import UnavailableError
+from pelton.log.contract import Group, GroupOptions, OffsetRange, Position, RebalanceListener, TopicSpec
 from pelton.log.partitioner import partition_for
 from pelton.log.sqlite import SqliteLog
-from pelton.runtime.runtime import Program, Runtime, RuntimeOptions
-from pelton.runtime.spec import AgentSpec, SourceSpec, TableSpec
+from pelton.log.sqlite.membership import Membership
+from pelton.runtime.runtime import Runtime
+from pelton.runtime.spec import AgentSpec, Program, RuntimeOptions, SourceSpec, TableSpec
 from pelton.state.contract import Store
 from pelton.state.memory import MemoryStores
+from pelton.state.rocksdb import RocksStores
 from pelton.stream.lane import Lane
 from pelton.stream.stream import Feed, Stream
+from tests.patience import PATIENCE_S
 from tests.unit.runtime.task_rig import send
 
 TOPIC, OUT, PARTITIONS = "numbers", "out", 2
-PATIENCE_S = 20.0
 DIRECTORY = Path("/stores")
 SUMS = TableSpec("sums", TopicSpec("sums-changelog", cleanup_policy="compact"))
 WORLD = TableSpec("world", TopicSpec("world-changelog", 2, cleanup_policy="compact"), replicated=True)
@@ -48,10 +52,25 @@ def agent(function: Callable[[Stream[Any]], Any], name: str = "agent", *, concur
 
 @dataclass
 class Troubles:
-    """What goes wrong with commits: each is handed the real commit, and is used up. They are taken from the left."""
+    """What goes wrong.
+
+    commits: each is handed the real commit, and is used up; taken from the left. starts: how many attempts to declare
+    topics, to read, to join and to fetch fail, before each of them succeeds.
+    attempts, writes: how many commits there were, and what each of them wrote.
+    behind: what the log has more of than it has told by itself.
+    """
 
     commits: list[Callable[[Commit], Awaitable[Sequence[int]]]] = field(default_factory=list[Any])
+    starts: dict[str, int] = field(default_factory=dict[str, int])
     attempts: int = 0
+    writes: list[Sequence[OutgoingBatch]] = field(default_factory=list[Any])
+    behind: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+
+    def meet(self, step: str) -> None:
+        """Fail if an attempt is to."""
+        if left := self.starts.get(step, 0):
+            self.starts[step] = left - 1
+            raise UnavailableError(f"no {step} now")
 
 
 class TroubledGroup:
@@ -64,10 +83,18 @@ class TroubledGroup:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._group, name)
 
+    async def fetch(self, *, bytes_max: int, timeout_s: float) -> Sequence[RecordBatch]:
+        self._troubles.meet("fetch")
+        return await self._group.fetch(bytes_max=bytes_max, timeout_s=timeout_s)
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        return {**self._group.lag(), **self._troubles.behind}
+
     async def commit(
         self, writes: Sequence[OutgoingBatch], positions: Mapping[TopicPartition, Position]
     ) -> Sequence[int]:
         self._troubles.attempts += 1
+        self._troubles.writes.append(writes)
 
         async def really() -> Sequence[int]:
             return await self._group.commit(writes, positions)
@@ -78,13 +105,24 @@ class TroubledGroup:
 
 
 class TroubledLog(SqliteLog):
-    """The embedded log, whose groups have troubles with their commits."""
+    """The embedded log, with troubles at the start, and groups that have troubles with their commits."""
 
     def __init__(self, address: str, troubles: Troubles) -> None:
         super().__init__(address)
         self._troubles = troubles
 
+    async def declare(self, specs: Iterable[TopicSpec]) -> Mapping[str, int]:
+        self._troubles.meet("declare")
+        return await super().declare(specs)
+
+    async def offsets(
+        self, partitions: Iterable[TopicPartition], *, decided: bool = False
+    ) -> Mapping[TopicPartition, OffsetRange]:
+        self._troubles.meet("offsets")
+        return await super().offsets(partitions, decided=decided)
+
     async def join(self, options: GroupOptions, listener: RebalanceListener) -> Any:
+        self._troubles.meet("join")
         return TroubledGroup(await super().join(options, listener), self._troubles)
 
 
@@ -94,7 +132,9 @@ class Scene:
     def __init__(self, directory: Path) -> None:
         self.address = f"sqlite://{directory / 'log.db'}?synchronous=off"
         self.log = SqliteLog(self.address)
-        self.stores = MemoryStores()
+        self.stores: MemoryStores | RocksStores = MemoryStores()
+        self.stores_directory = DIRECTORY
+        self.app_id = "app"
         self.troubles = Troubles()
         self.config = EngineConfig(commit_interval_ms=20, agent_retry_backoff_ms=1, agent_retries_max=0)
         self.offset = 0
@@ -104,8 +144,11 @@ class Scene:
         self,
         *agents: AgentSpec,
         tables: Iterable[TableSpec] = (SUMS,),
-        stores: MemoryStores | None = None,
-        **config: int,
+        stores: MemoryStores | RocksStores | None = None,
+        standby_replicas: int = 0,
+        wait: bool = True,
+        clock: Clock | None = None,
+        **config: Any,
     ) -> Runtime:
         """Start a worker and wait until it runs."""
         log = TroubledLog(self.address, self.troubles)
@@ -116,23 +159,40 @@ class Scene:
             {OUT: TopicSpec(OUT, PARTITIONS)},
         )
         options = RuntimeOptions(
-            "app",
-            DIRECTORY,
+            self.app_id,
+            self.stores_directory,
             replace(self.config, **config),
             partitions=PARTITIONS,
-            session_timeout_ms=1_500,
+            session_timeout_ms=30_000,
             heartbeat_interval_ms=200,
+            standby_replicas=standby_replicas,
         )
-        runtime = Runtime(program, log, stores or self.stores, options)
+        runtime = Runtime(program, log, stores or self.stores, options, clock)
         self._workers.append((runtime, log))
         await runtime.start()
-        await self.until(runtime.ready.is_set)
+        if wait:
+            await self.until(runtime.ready.is_set)
         return runtime
+
+    def workers(self) -> list[Runtime]:
+        """Return those that were started and not stopped."""
+        return [runtime for runtime, _ in self._workers]
 
     async def stop(self, runtime: Runtime) -> None:
         """Stop a worker and close its connection."""
         (log,) = [log for one, log in self._workers if one is runtime]
         self._workers = [(one, log) for one, log in self._workers if one is not runtime]
+        await runtime.stop()
+        await log.close()
+
+    async def die(self, runtime: Runtime) -> None:
+        """End a worker as `kill -9` would: nothing is committed any more, and the others hear of it by themselves."""
+        (log,) = [log for one, log in self._workers if one is runtime]
+        self._workers = [(one, log) for one, log in self._workers if one is not runtime]
+        for partition in runtime.partitions.values():
+            partition.state = "closed"
+        member = runtime.group.member_id
+        await self.log.write(lambda db: _remove(db, member))
         await runtime.stop()
         await log.close()
 
@@ -165,6 +225,11 @@ class Scene:
                         if loop.done() and not loop.cancelled():
                             loop.result()
                 await asyncio.sleep(0.002)
+
+    async def until_ended(self, runtime: Runtime) -> None:
+        """Wait until a worker ends by itself, and raise what ended it."""
+        async with asyncio.timeout(PATIENCE_S):
+            await runtime.run()
 
     async def positions(self) -> dict[int, Position]:
         """Return the committed position of each partition number."""
@@ -212,7 +277,7 @@ class Scene:
         """Return what the stores of all partition numbers hold; no worker may run."""
         found: dict[bytes, bytes] = {}
         for number in range(PARTITIONS):
-            store: Store = (stores or self.stores).open(DIRECTORY, number, [name])
+            store: Store = (stores or self.stores).open(self.stores_directory, number, [name])
             found |= dict(store.scan(name))
             store.close()
         return found
@@ -223,6 +288,12 @@ class Scene:
         for runtime, _ in list(self._workers):
             await self.stop(runtime)
         await self.log.close()
+
+
+def _remove(db: Any, member_id: str) -> None:
+    for table in ("owners", "members"):
+        db.execute(f"delete from {table} where member_id = ?", (member_id,))
+    Membership(db, "app", "").rebalance()
 
 
 @asynccontextmanager

@@ -8,23 +8,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from pelton.backoff import Backoff
 from pelton.batch import Headers, RecordBatch, TopicPartition
-from pelton.clock import SystemClock
+from pelton.clock import Clock, SystemClock
 from pelton.codec import codec_for
+from pelton.config import EngineConfig
 from pelton.log.contract import Position, TopicSpec
+from pelton.runtime.ahead import AheadTask
 from pelton.runtime.concurrent import ConcurrentTask
 from pelton.runtime.partition import Partition, StagedPartition
+from pelton.runtime.pressure import Pressure
 from pelton.runtime.source import SharedBatch
 from pelton.runtime.spec import AgentSpec, SourceSpec, TableSpec
-from pelton.runtime.task import Task, TaskOptions
+from pelton.runtime.task import Task
+from pelton.runtime.task_options import TaskOptions
+from pelton.runtime.turns import Turns
 from pelton.state.memory import MemoryStores
 from pelton.stream.lane import CURRENT_LANE, Lane, Send
 from pelton.stream.stream import Feed, Stream
+from tests.patience import PATIENCE_S
 
 TOPIC = "numbers"
 SOURCE = TopicPartition(TOPIC, 0)
 LETTERS = "letters"
-PATIENCE_S = 10.0
 
 Agent = Callable[[Stream[Any]], AsyncGenerator[Any, None] | Awaitable[Any]]
 
@@ -93,18 +99,44 @@ def numbers(*values: int, first: int = 0, keys: Iterable[bytes | None] | None = 
     return batch([b"%d" % value for value in values], first, keys=keys)
 
 
-class Rig:
-    """Partition 0 with one table, `sums`, and its tasks."""
+class _StillClock(SystemClock):
+    """How long slices take on this machine is not to decide how often the loop goes round."""
 
-    def __init__(self, *agents: AgentSpec, starts: Mapping[str, int] | None = None, retries: int = 0) -> None:
-        tables = {"sums": TableSpec("sums", TopicSpec("changelog", 1))}
-        self.partition = Partition(0, MemoryStores().open(Path("/"), 0, ["sums"]), tables)
-        self.partition.open_caches({SOURCE: Position(0)})
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Rig:
+    """Partition 0 with one table, `sums`, and its tasks.
+
+    before: another one, whose committed state this one begins with, as after a crash. tables: further ones.
+    also: where every agent begins in partitions of further topics.
+    """
+
+    def __init__(
+        self,
+        *agents: AgentSpec,
+        starts: Mapping[str, int] | None = None,
+        retries: int = 0,
+        tables: Iterable[str] = (),
+        before: Rig | None = None,
+        clock: Clock | None = None,
+        also: Mapping[TopicPartition, int] | None = None,
+    ) -> None:
+        names = ["sums", *tables]
+        specs = {name: TableSpec(name, TopicSpec(f"{name}-changelog", 1)) for name in names}
+        store = MemoryStores().open(Path("/"), 0, names) if before is None else before.partition.store
+        self.partition = Partition(0, store, specs)
+        self.partition.open_caches(dict.fromkeys([SOURCE, *(also or {})], Position(0)))
         self.news = asyncio.Event()
-        options = TaskOptions(SystemClock(), 0.02, retries, 0.001, LETTERS, self.news.set)
+        backoff = Backoff(retries=retries, first=0.001)
+        pressure = Pressure(EngineConfig(), lambda: self.partition.staged_bytes)
+        priorities = [source.priority for spec in agents for source in spec.sources.values()]
+        turns = Turns(clock or _StillClock(), 0.02, priorities)
+        options = TaskOptions(clock or SystemClock(), backoff, LETTERS, self.news.set, pressure, turns)
         for index, spec in enumerate(agents):
-            kind = ConcurrentTask if spec.concurrency > 1 else Task
-            start = {SOURCE: (starts or {}).get(spec.name, 0)}
+            kind = ConcurrentTask if spec.concurrency > 1 else AheadTask
+            start = {SOURCE: (starts or {}).get(spec.name, 0), **(also or {})}
             duty = frozenset(spec.sources) if index == 0 else frozenset[str]()
             self.tasks.append(kind(spec, 0, self.partition.caches, self.partition, start, duty, options))
 
@@ -142,9 +174,13 @@ class Rig:
         """Take what a commit would; it succeeds at once."""
         staged = self.partition.stage(0)
         assert staged is not None
+        self.store(staged)
+        return staged
+
+    def store(self, staged: StagedPartition) -> None:
+        """Have what was taken succeed."""
         self.partition.store.write(self.partition.committed(staged, dict.fromkeys(staged.changelogs, 1)))
         self.partition.stored(1 << 20)
-        return staged
 
 
 def position(staged: StagedPartition) -> Position:
@@ -174,9 +210,11 @@ def letters(staged: StagedPartition) -> list[tuple[int, str, str]]:
 
 
 @asynccontextmanager
-async def running(*agents: AgentSpec, starts: Mapping[str, int] | None = None, retries: int = 0) -> AsyncIterator[Rig]:
+async def running(
+    *agents: AgentSpec, starts: Mapping[str, int] | None = None, retries: int = 0, clock: Clock | None = None
+) -> AsyncIterator[Rig]:
     """Run agents over partition 0; they are stopped at the end."""
-    rig = Rig(*agents, starts=starts, retries=retries)
+    rig = Rig(*agents, starts=starts, retries=retries, clock=clock)
     for task in rig.tasks:
         task.start()
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from pelton.log.contract import Position
 from tests.unit.runtime.task_rig import (
     SOURCE,
@@ -23,8 +21,6 @@ from tests.unit.runtime.task_rig import (
     sent,
     sums,
 )
-
-pytestmark = pytest.mark.timeout(30)
 
 LANES = 4
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from pelton.batch import TopicPartition
 from pelton.log.contract import Position
 from pelton.log.partitioner import partition_for
 from pelton.runtime.partition import decode_agent_positions, encode_agent_positions, route
 from pelton.stream.lane import Send
 from tests.unit.runtime.task_rig import SOURCE, add, agent, numbers, position, running, sent, sums
-
-pytestmark = pytest.mark.timeout(30)
 
 
 def test_positions_of_several_agents_travel_together():

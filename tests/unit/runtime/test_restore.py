@@ -17,8 +17,6 @@ from pelton.runtime.spec import TableSpec
 from pelton.state.contract import TableWrites
 from pelton.state.memory import MemoryStore, MemoryStores
 
-pytestmark = pytest.mark.timeout(30)
-
 TABLE = TableSpec("t", TopicSpec("t-changelog", 1, cleanup_policy="compact"))
 CHANGELOG = TopicPartition("t-changelog", 0)
 
@@ -67,6 +65,22 @@ async def test_a_store_that_stands_somewhere_replays_the_tail_alone(log: SqliteL
     store.write({"t": TableWrites([(b"a", b"as it is here")], position=1)})
     assert await run(log, store) == [(0, 1), (1, 1)]
     assert (dict(store.scan("t")), store.position("t")) == ({b"a": b"as it is here", b"b": b"2"}, 2)
+
+
+async def test_a_restore_that_dies_on_the_way_goes_on_from_where_it_came_to(log: SqliteLog, store: MemoryStore):
+    for number in range(20):
+        await append(log, (b"%d" % number, b"1"))
+
+    def die(done: int, total: int) -> None:
+        if done >= 10:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        await restore(log, store, [TABLE], 0, bytes_max=64, clock=SystemClock(), progress=die)
+    came_to = store.position("t") or 0
+    assert 10 <= came_to < 20
+    assert (await run(log, store))[0] == (0, 20 - came_to)
+    assert len(dict(store.scan("t"))) == 20
 
 
 async def test_a_store_at_the_end_is_left_alone(log: SqliteLog, store: MemoryStore):

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pelton.batch import RecordBatch
+from pelton.backoff import Backoff
+from pelton.batch import RecordBatch, TopicPartition
 from pelton.errors import InternalError
-from pelton.log.contract import Position
+from pelton.log.contract import Position, TopicSpec
+from pelton.runtime.ahead import AheadTask
 from pelton.runtime.task import Task
+from tests.patience import PATIENCE_S
 from tests.unit.runtime.task_rig import (
     LETTERS,
-    PATIENCE_S,
     SOURCE,
+    TOPIC,
     add,
     agent,
     batch,
@@ -28,7 +33,7 @@ from tests.unit.runtime.task_rig import (
     sums,
 )
 
-pytestmark = pytest.mark.timeout(30)
+URGENT = TopicPartition("urgent", 0)
 
 
 async def total(stream: Any) -> None:
@@ -132,7 +137,8 @@ async def test_retries_then_a_dead_letter_with_the_original_bytes():
         assert (sums(staged), sent(staged)) == ({b"all": b"3"}, [b"1", b"2"])
         (letter,) = [message for message in staged.sends if message.topic == LETTERS]
         assert (letter.key, letter.value, letter.timestamp_ms) == (b"k", b" 13", 1_001)
-        assert letter.headers == (
+        *headers, (name, traceback) = letter.headers
+        assert headers == [
             ("trace", b"7"),
             ("pelton-dlq-topic", b"numbers"),
             ("pelton-dlq-partition", b"0"),
@@ -141,7 +147,9 @@ async def test_retries_then_a_dead_letter_with_the_original_bytes():
             ("pelton-dlq-kind", b"agent"),
             ("pelton-dlq-error", b"ValueError: unlucky"),
             ("pelton-dlq-attempts", b"3"),
-        )
+        ]
+        assert name == "pelton-dlq-traceback"
+        assert b'raise ValueError("unlucky")' in traceback
         assert rig.tasks[0].statistics().failures == 3
 
 
@@ -237,10 +245,60 @@ async def test_an_agent_that_raises_before_its_first_event_is_tried_again():
         assert (sent(staged), letters(staged)) == ([b"1", b"2"], [])
 
 
-async def test_the_pause_between_attempts_has_an_end():
-    async with running(agent(echo)) as rig:
-        rig.tasks[0]._stopping = True
-        await rig.tasks[0]._pause(5_000)
+async def test_a_stop_cuts_the_pause_between_attempts_short():
+    async def fails(stream: Any) -> None:
+        async for number in stream:
+            tried.append(number)
+            raise ValueError("not today")
+
+    tried: list[int] = []
+    policy = Backoff(retries=None, first=3_600, longest=3_600)
+    async with running(replace(agent(fails), backoff=policy)) as rig:
+        rig.put(numbers(1))
+        await rig.until(lambda: tried == [1])
+        await rig.tasks[0].stop(PATIENCE_S)
+        assert rig.tasks[0].positions() == {SOURCE: 0}
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_the_policy_of_an_agent_says_what_is_tried_again_and_what_is_given_up_at_once(concurrency: int):
+    async def fails(stream: Any) -> None:
+        async for number in stream:
+            tried.append(number)
+            raise (ValueError if number == 1 else TypeError if number == 2 else KeyError)(number)
+
+    tried: list[int] = []
+    policy = Backoff(retries=2, first=0.001, retry_on=(ValueError, TypeError), give_up_on=TypeError)
+    async with running(replace(agent(fails, concurrency=concurrency), backoff=policy), retries=7) as rig:
+        staged = await rig.done(numbers(1, 2, 3))
+    assert sorted(tried) == [1, 1, 1, 2, 3]
+    attempts = [dict(one.headers)["pelton-dlq-attempts"] for one in staged.sends if one.topic == LETTERS]
+    assert (letters(staged), attempts) == ([(n, "agent", "agent") for n in range(3)], [b"3", b"1", b"1"])
+
+
+async def test_an_event_may_be_tried_as_often_as_it_takes():
+    async def fails(stream: Any) -> Any:
+        async for number in stream:
+            tried.append(number)
+            if len(tried) < 50:
+                raise ConnectionError("not yet")
+            yield number
+
+    tried: list[int] = []
+    async with running(replace(agent(fails), backoff=Backoff(retries=None, first=0))) as rig:
+        staged = await rig.done(numbers(1))
+    assert (sent(staged), letters(staged)) == ([b"1"], [])
+
+
+async def test_a_policy_that_raises_itself_leaves_it_to_the_number_of_retries():
+    async def fails(stream: Any) -> None:
+        async for _ in stream:
+            raise ValueError("no status here")
+
+    policy = Backoff(retries=1, first=0, retry_on=lambda error: error.status >= 500)
+    async with running(replace(agent(fails), backoff=policy)) as rig:
+        staged = await rig.done(numbers(1))
+    assert letters(staged) == [(0, "agent", "agent")]
 
 
 async def test_what_is_cancelled_inside_an_event_does_not_end_the_lane():
@@ -281,6 +339,64 @@ async def test_only_one_agent_gives_up_an_undecodable_record():
     async with running(agent(echo, "one"), agent(total, "two")) as rig:
         staged = await rig.done(batch([b"{", b"1"]))
         assert (letters(staged), position(staged)) == ([(0, "one", "decode")], Position(2))
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_failed_event_comes_again_as_it_was(concurrency: int):
+    async def enrich(stream: Any) -> Any:
+        async for order in stream:
+            order["price"] *= 2
+            if order.get("fails") and len(failed) < 2:
+                failed.append(order)
+                raise ValueError("not today")
+            yield order["price"]
+
+    failed: list[Any] = []
+    async with running(agent(enrich, type_=dict, concurrency=concurrency), retries=3) as rig:
+        staged = await rig.done(batch([b'{"price": 1}', b'{"price": 2, "fails": true}', b'{"price": 3}']))
+    assert sent(staged) == [b"2", b"4", b"6"]
+
+
+async def test_gathered_events_come_again_as_they_were():
+    async def enrich(stream: Any) -> Any:
+        async for orders in stream.take(3, within=0):
+            for order in orders:
+                order["price"] *= 2
+            if not failed:
+                failed.append(orders)
+                raise ValueError("not today")
+            yield [order["price"] for order in orders]
+
+    failed: list[Any] = []
+    async with running(agent(enrich, type_=dict), retries=3) as rig:
+        staged = await rig.done(batch([b'{"price": 1}', b'{"price": 2}', b'{"price": 3}']))
+    assert sent(staged) == [b"[2, 4, 6]"]
+
+
+async def test_what_one_agent_does_to_a_value_no_other_sees():
+    async def change(stream: Any) -> None:
+        async for order in stream:
+            order["price"] = 0
+
+    async def read(stream: Any) -> Any:
+        async for order in stream:
+            yield order["price"]
+
+    async with running(agent(change, "change", type_=dict), agent(read, "read", type_=dict)) as rig:
+        assert sent(await rig.done(batch([b'{"price": 1}', b'{"price": 2}']))) == [b"1", b"2"]
+
+
+async def test_a_key_that_cannot_be_decoded_is_given_up_at_once():
+    async def keys(stream: Any) -> Any:
+        async for key, number in stream.items():
+            yield f"{key}={number}"
+
+    async with running(agent(keys), retries=3) as rig:
+        staged = await rig.done(numbers(1, 2, 3, keys=[b"a", b"\xff", b"c"]))
+        assert (sent(staged), letters(staged)) == ([b"a=1", b"c=3"], [(1, "agent", "decode")])
+        why = dict(next(message.headers for message in staged.sends if message.topic == LETTERS))
+    assert b"could not decode the key" in why["pelton-dlq-error"]
+    assert why["pelton-dlq-attempts"] == b"1"
 
 
 async def test_a_null_key_is_no_trouble():
@@ -425,6 +541,27 @@ async def test_a_stop_that_takes_too_long_leaves_no_trace_of_the_event():
         assert rig.tasks[0].positions() == {SOURCE: 0}
 
 
+async def test_code_that_swallows_its_cancellation_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("pelton.runtime.cancelling._PATIENCES_S", (0.01, 0.01))
+
+    async def stubborn(stream: Any) -> Any:
+        async for number in stream:
+            add(b"all", number)
+            yield number
+            for _ in range(3):
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+
+    async with running(agent(stubborn)) as rig:
+        rig.put(numbers(1))
+        await rig.until(lambda: lane_of(rig).sends)
+        await rig.tasks[0].stop(0.01)
+        assert "agent agent swallows its cancellation: 1 of its coroutines" in caplog.text
+        assert rig.partition.stage(0) is None
+
+
 async def test_a_stop_keeps_gathered_events_for_the_next_owner():
     async def gather(stream: Any) -> None:
         async for lot in stream.take(100, within=0):
@@ -474,3 +611,139 @@ def test_a_record_batch_may_be_empty():
     assert len(RecordBatch("t", 0, [], [], [], [], 7)) == 0
     with pytest.raises(AssertionError):
         lane()
+
+
+# Pauses, and what comes first
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_paused_task_hands_nothing_out_and_goes_on_where_it_stood(concurrency: int):
+    gate, seen = asyncio.Event(), list[int]()
+
+    async def slow(stream: Any) -> Any:
+        async for number in stream:
+            seen.append(number)
+            await gate.wait()
+            yield number
+
+    async with running(agent(slow, concurrency=concurrency), agent(echo, "other")) as rig:
+        task, other = rig.tasks
+        rig.put(numbers(1))
+        await rig.until(lambda: seen == [1])
+        rig.put(numbers(2, 3, first=1))
+        task.pause()
+        rig.put(numbers(4, first=3))
+        assert (task.queued_bytes, rig.partition.wanted()) == (0, {SOURCE: 4})
+        await rig.until(lambda: other.events == 4)
+        gate.set()  # the event under way comes to its end
+        await rig.idle()
+        assert (task.positions(), other.positions()) == ({SOURCE: 1}, {SOURCE: 4})
+        staged = rig.take()
+        assert (sorted(sent(staged)), staged.positions[SOURCE].offset) == ([b"1", b"1", b"2", b"3", b"4"], 1)
+        assert (rig.partition.drained(), seen) == ({SOURCE: 4}, [1])
+        assert not rig.partition.behind({TopicPartition("of another agent", 0): 5})
+        task.resume()
+        assert rig.partition.wanted() == {SOURCE: 1}
+        staged = await rig.done(numbers(2, 3, 4, first=1))
+        assert (sorted(seen), sorted(sent(staged)), position(staged)) == (
+            [1, 2, 3, 4],
+            [b"2", b"3", b"4"],
+            Position(4),
+        )
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_pause_stops_an_event_that_fails_again_and_again(concurrency: int):
+    tried: list[int] = []
+
+    async def fails(stream: Any) -> Any:
+        async for number in stream:
+            tried.append(number)
+            if len(tried) < 5:
+                raise ConnectionError("not yet")
+            yield number
+
+    policy = Backoff(retries=None, first=0.001)
+    async with running(replace(agent(fails, concurrency=concurrency), backoff=policy)) as rig:
+        rig.put(numbers(1))
+        await rig.until(lambda: len(tried) == 2)
+        rig.tasks[0].pause()
+        await rig.idle()
+        assert len(tried) <= 3
+        assert rig.tasks[0].positions() == {SOURCE: 0}
+        rig.tasks[0].resume()
+        await rig.until(lambda: len(tried) == 5)
+        await rig.idle()
+        assert sent(rig.take()) == [b"1"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_what_has_the_higher_priority_comes_first_also_when_it_came_last(concurrency: int):
+    gate, seen = asyncio.Event(), list[int]()
+
+    async def slow(stream: Any) -> None:
+        async for number in stream:
+            seen.append(number)
+            await gate.wait()
+
+    spec = agent(slow, concurrency=concurrency)
+    low = spec.sources[TOPIC]
+    urgent = replace(low, topic=TopicSpec("urgent", 1), priority=1)
+    async with running(replace(spec, sources={TOPIC: low, "urgent": urgent})) as rig:
+        task = rig.tasks[0]
+        task._taken[URGENT] = 0
+        task._slice_rows = 1
+        rig.put(numbers(1))
+        await rig.until(lambda: seen == [1])
+        rig.put(numbers(*range(2, 200), first=1))
+        rig.put(replace(numbers(-1, -2, -3), topic="urgent"))
+        gate.set()
+        await rig.idle()
+        assert sorted(seen) == [-3, -2, -1, *range(1, 200)]
+        assert seen.index(-3) < 100
+        assert [number for number in seen if number > 0] == sorted(number for number in seen if number > 0)
+        assert task.positions() == {SOURCE: 199, URGENT: 3}
+
+
+async def test_the_task_of_the_higher_priority_has_its_turn_first_and_none_stands_still():
+    order: list[str] = []
+
+    def noting(name: str) -> Any:
+        async def note(stream: Any) -> None:
+            async for _ in stream:
+                order.append(name)
+
+        return note
+
+    low, high = agent(noting("low"), "low"), agent(noting("high"), "high")
+    high = replace(high, sources={TOPIC: replace(high.sources[TOPIC], priority=1)})
+    async with running(low, high) as rig:
+        for task in rig.tasks:
+            task._slice_rows = 8
+        rig.put(numbers(*range(400)))
+        await rig.idle()
+    assert (order.count("low"), order.count("high")) == (400, 400)
+    assert order[-300:] == ["low"] * 300
+
+
+async def test_nothing_is_taken_ahead_while_paused():
+    gate = asyncio.Event()
+
+    async def slow(stream: Any) -> None:
+        async for _ in stream:
+            await gate.wait()
+
+    async with running(agent(slow)) as rig:
+        task = rig.tasks[0]
+        assert isinstance(task, AheadTask)
+        task._slice_rows = 1
+        rig.put(numbers(1))
+        await rig.until(lambda: task.handed_out() == {SOURCE: 1})
+        rig.put(numbers(2, 3, first=1))
+        task.pause()
+        assert task.poll(task.lanes[0], 8) is None
+        task.resume()
+        rig.put(numbers(2, 3, first=1))
+        ahead = task.poll(task.lanes[0], 8)
+        assert ahead is not None
+        assert list(ahead.values) == [2]

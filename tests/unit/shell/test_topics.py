@@ -33,6 +33,23 @@ def test_messages(app: App) -> None:
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timestamp": float("nan")},
+        {"timestamp": float("inf")},
+        {"timestamp": 1e300},
+        {"timestamp": -(2.0**60)},
+        {"headers": [("a", 7)]},
+        {"headers": [("\ud800", b"1")]},
+    ],
+)
+def test_what_no_log_can_hold_is_refused_where_it_is_sent(app: App, wrong: dict[str, Any]) -> None:
+    """Found out at the commit, it would fail the commit of all other events, again and again."""
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        app.topic("t").outgoing(b"k", b"v", **wrong)
+
+
+@pytest.mark.parametrize(
     ("options", "policy"),
     [
         ({}, "delete"),

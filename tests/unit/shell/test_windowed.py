@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import tzset
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pelton import App, WindowedTable
 from pelton.errors import ConfigurationError
-from pelton.shell.windowed import as_ms, milliseconds
+from pelton.window import as_ms, milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +39,29 @@ def test_a_time_lies_in_exactly_its_windows(app: App, time_ms: int, size: int, p
         (1.5, 1500),
         (2, 2000),
         ("1970-01-01T00:00:01+00:00", 1000),
+        ("1970-01-01T01:00:01.5+01:00", 1500),
         (datetime(1970, 1, 1, 0, 0, 3, tzinfo=UTC), 3000),
+        (datetime(1970, 1, 1, 0, 0, 3), 3000),
+        ("1970-01-01T00:00:01", 1000),
+        (-62_135_596_800, -62_135_596_800_000),
     ],
 )
-def test_times(time: object, expected: int) -> None:
-    assert as_ms(time) == expected
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_times(time: object, expected: int, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        tzset()
+        try:
+            assert as_ms(time) == expected
+        finally:
+            patched.undo()
+            tzset()
+
+
+@pytest.mark.parametrize("time", [1_700_000_000_000, 1e300, -1e12, float("nan"), float("inf"), "tomorrow"])
+def test_times_outside_of_the_calendar_are_no_times(time: object) -> None:
+    with pytest.raises(ValueError, match=r"expected a time in seconds|Invalid isoformat"):
+        as_ms(time)
 
 
 def test_durations() -> None:

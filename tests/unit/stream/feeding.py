@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from ast import literal_eval
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pelton.aggregate import Aggregate
 from pelton.batch import Headers, RecordBatch
 from pelton.state.cache import TableCache
 from pelton.state.memory import MemoryStores
+from pelton.stream.call_limits import RateLimit, TokenBucket
+from pelton.stream.joining import JoinInput
+from pelton.stream.joins import JoinSources
 from pelton.stream.lane import Chunk, Lane, Send, TableSlot
 from pelton.stream.stream import Stream, StreamEnded
+from pelton.stream.window_plan import WindowPlan
 
 TABLE = "table"
 
@@ -42,6 +48,8 @@ class Feed:
         self.limits: list[int | None] = []
         self.timeouts: list[float | None] = []
         self.now = 0.0
+        self.began_ms = 1_000_000
+        self.paused = False
 
     async def next_chunk(self, lane: Lane, *, limit: int | None = None, timeout_s: float | None = None) -> Chunk | None:
         self.limits.append(limit)
@@ -71,6 +79,21 @@ class Feed:
     def monotonic(self) -> float:
         return self.now
 
+    def time_ms(self) -> int:
+        return self.began_ms + round(self.now * 1000)
+
+    def waiting(self) -> set[str]:
+        return set()
+
+    def listening_since_s(self) -> float:
+        return 0.0
+
+    def turn(self, lane: Lane) -> None:
+        """Go on."""
+
+    async def breathe(self, lane: Lane) -> None:
+        """There is nobody else."""
+
 
 class Program:
     """What streams ask of the program around them: here a topic is its name, and messages are text."""
@@ -86,12 +109,33 @@ class Program:
     def grouping_topic(self, stream: Stream[Any], name: str, partitions: int | None) -> object:
         return f"by-{name}-{partitions}"
 
+    def operator_table(self, stream: Stream[Any], name: str) -> str:
+        return TABLE
+
+    def note_windows(self, stream: Stream[Any], plan: WindowPlan, aggregates: Mapping[str, Aggregate[Any]]) -> None:
+        self.windows = plan, aggregates
+
+    def call_bucket(self, stream: Stream[Any], table: str, limit: RateLimit) -> TokenBucket:
+        return TokenBucket(limit)
+
+    def join_sources(self, stream: Stream[Any], other: Any, name: str, on: tuple[Any, Any] | None) -> JoinSources[Any]:
+        left = JoinInput(frozenset("t"), _literal, _repr, processed=bool(stream.processors))
+        return JoinSources(stream, left, JoinInput(frozenset(other.topics), _literal, _repr), TABLE)
+
     def outgoing(self, topic: object) -> Callable[[object, object], Send]:
         return lambda key, value: Send(str(topic), None, str(key).encode(), str(value).encode(), 0, ())
 
     async def send(self, channel: Any, key: Any = None, value: Any = None, **options: Any) -> Awaitable[Any]:
         self.sent.append((channel, key, value, options.get("headers")))
         return _done()
+
+
+def _literal(data: bytes) -> Any:
+    return literal_eval(data.decode())
+
+
+def _repr(value: object) -> bytes:
+    return repr(value).encode()
 
 
 async def _done() -> None:
@@ -106,6 +150,7 @@ def a_lane(cache: TableCache | None = None, stage: dict[bytes, bytes | None] | N
     """Return a lane, with a table when it gets a cache, and the place that its messages go to."""
     effects = Effects()
     lane = Lane("agent", 0, 0, effects)
+    lane.key_decoder = bytes.decode
     if cache is not None:
         lane.tables[TABLE] = TableSlot(lane, cache, stage)
     return lane, effects

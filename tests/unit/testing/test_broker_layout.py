@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from pelton.errors import ConfigurationError
 from pelton.testing.broker import Cluster, free_ports
-from pelton.testing.broker.layout import Layout, broker_properties
+from pelton.testing.broker.layout import Layout, broker_properties, cluster_id
 
 
 def properties_of(brokers: int, directory: Path) -> list[dict[str, object]]:
@@ -22,6 +23,8 @@ def test_ports_follow_the_first() -> None:
 
 def test_free_ports_differ() -> None:
     assert len(set(free_ports(20))) == 20
+    first, *others = free_ports(3, consecutive=True)
+    assert others == [first + 1, first + 2]
 
 
 def test_a_kept_layout_holds_for_the_next_start(tmp_path: Path) -> None:
@@ -76,3 +79,7 @@ def test_nothing_is_written_before_the_start(tmp_path: Path) -> None:
     assert cluster.bootstrap == "127.0.0.1:19092,127.0.0.1:19093,127.0.0.1:19094"
     assert cluster.running() == {}
     assert not (tmp_path / "cluster").exists()
+
+
+def test_an_id_never_looks_like_an_option() -> None:
+    assert cluster_id(UUID(bytes=bytes([0xF8] + [0] * 15))) == "_" + "A" * 21

@@ -1,0 +1,133 @@
+"""Conversations, driven: answers from the FAQ and the customer's own facts, in order, once, whatever dies between."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import app
+from app.bank import cases, chat_replies, hand_overs, person_answers, questions, transactions
+from app.conversation.faq import best
+from app.models import Question
+from app.tables import conversations
+from pelton.testing import Driver
+from tests.app.payments import payment
+
+START = 1_767_571_200.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("I lost my card, what now?", "lost or stolen card"),
+        ("somebody stole my credit card", "lost or stolen card"),
+        ("how much does it cost to get cash abroad", "withdrawing cash abroad"),
+        ("How long until my transfer arrives?", "How long does a transfer take"),
+        ("I forgot my password", "forgot my password"),
+        ("Which interest do you pay on savings?", "interest do savings pay"),
+        ("I want to close the account", "close my account"),
+        ("Is there a deposit guarantee?", "Is my money safe"),
+    ],
+)
+def test_the_faq(asked: str, found: str) -> None:
+    entry = best(asked)
+    assert entry is not None
+    assert found in entry[0].q
+
+
+@pytest.mark.parametrize("asked", ["What is the meaning of life?", "", "!!!", "hello", "日本語"])
+def test_what_the_faq_does_not_know(asked: str) -> None:
+    assert best(asked) is None
+
+
+def test_answers_say_who_gave_them_and_what_was_looked_up() -> None:
+    with Driver(app) as driver:
+
+        def ask(text: str) -> dict[str, object]:
+            answer = driver.request("POST", "/chat", json={"account": "acc-1", "text": text})
+            assert answer.status == 200
+            found: dict[str, object] = answer.json()["answer"]
+            return found
+
+        assert ask("Is any of my payments suspicious?")["text"] == (
+            "There are no recent payments. There is no case: none of your payments looked suspicious."
+        )
+        for number in range(6):
+            driver.send(transactions, "acc-1", payment(id=f"t{number}", ts=START + number))
+        case = ask("What is the status of my case?")
+        assert (case["looked_up"], case["by"]) == (["case_status"], "faq")
+        (opened,) = [record.value for record in driver.read(cases)]
+        assert opened.transactions == ["t4"]
+        assert str(case["text"]).startswith(
+            "Your latest case was opened at 2026-01-05 00:00 UTC, because of: velocity."
+        )
+        assert "the payments t4; the last of them" in str(case["text"])
+        assert "120.00 EUR at Bakery" in str(ask("What did I pay last?")["text"])
+        assert "usually about 20.00 EUR, in DE" in str(ask("How much do I usually spend?")["text"])
+        assert "no account for cash" in str(ask("What is my balance?")["text"])
+        driver.request("POST", "/accounts/acc-1/open", json={"owner": "Ann"})
+        driver.request("POST", "/accounts/acc-1/deposit", json={"amount_cents": 12_345})
+        assert "its balance is 123.45 EUR" in str(ask("What is my balance?")["text"])
+        assert "Block it at once" in str(ask("How do I block a lost card?")["text"])
+        assert driver.read(hand_overs) == []
+
+        assert ask("Let me talk to a person")["hand_over"] == "the customer wants a person"
+        assert ask("What is the meaning of life?")["hand_over"] == "there is no answer in the FAQ"
+        (waiting,) = driver.request("GET", "/api/chat/waiting").json()["waiting"]
+        assert (waiting["account"], waiting["why"]) == ("acc-1", "there is no answer in the FAQ")
+        assert [record.value.reason for record in driver.read(hand_overs)] == [
+            "the customer wants a person",
+            "there is no answer in the FAQ",
+        ]
+        turns = driver.request("GET", "/api/chat?account=acc-1").json()["turns"]
+        assert len(turns) == 9
+        assert turns[-1]["asked"] == "What is the meaning of life?"
+
+
+def test_a_person_goes_on_where_the_machine_could_not() -> None:
+    with Driver(app) as driver:
+        for account in ("acc-1", "acc-2"):
+            driver.request("POST", "/chat", json={"account": account, "text": "Let me talk to a person"})
+            driver.advance(1)
+        waiting = driver.request("GET", "/api/chat/waiting").json()["waiting"]
+        assert [one["account"] for one in waiting] == ["acc-1", "acc-2"]  # the longest wait first
+
+        said = driver.request("POST", "/api/chat/person", json={"account": "acc-1", "text": "Good day, I am Eve."})
+        assert said.status == 202
+        (record,) = driver.read(person_answers)
+        assert record.key == "acc-1"
+        (left,) = driver.request("GET", "/api/chat/waiting").json()["waiting"]
+        assert left["account"] == "acc-2"
+        again = driver.request("POST", "/api/chat/person", json={"account": "acc-1", "text": "Still here?"})
+        assert (again.status, driver.read(person_answers)) == (409, [])
+
+        found = driver.request("GET", "/api/chat?account=acc-1").json()
+        last = found["turns"][-1]
+        assert (found["waits_for_person"], last["asked"], last["by"]) == ("", "", "a person")
+        assert last["answered"] == "Good day, I am Eve."
+        driver.send(person_answers, "acc-1", record.value)  # sent again: said once
+        assert len(driver.request("GET", "/api/chat?account=acc-1").json()["turns"]) == 2
+
+
+def test_refusals() -> None:
+    with Driver(app) as driver:
+        for bad in ({}, {"account": "a"}, {"account": "", "text": "x"}, {"account": "a", "text": "x" * 2_001}, []):
+            assert driver.request("POST", "/chat", json=bad).status == 400
+            assert driver.request("POST", "/api/chat/person", json=bad).status == 400
+
+
+def test_each_question_is_answered_once_in_order_over_crashes() -> None:
+    sent = [
+        Question(f"q{number}", f"acc-{number % 7}", f"How do I block card {number}?", START + number)
+        for number in range(60)
+    ]
+    with Driver(app) as driver:
+        for start in range(0, len(sent), 20):
+            driver.send_many(questions, [(one.account, one) for one in sent[start : start + 20]], settle=False)
+            driver.crash(after=25 + 3 * start)
+            driver.start()
+            driver.settle()
+        answers = [record.value for record in driver.read(chat_replies)]
+        assert sorted(one.question for one in answers) == sorted(one.id for one in sent)
+        for account in {one.account for one in sent}:
+            turns = [turn.question for turn in conversations[account].turns]
+            assert turns == [one.id for one in sent if one.account == account]
