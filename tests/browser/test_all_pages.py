@@ -1,0 +1,101 @@
+"""What holds for every page: hostile records stay text, everybody can read it, it is light, and it asks nobody else."""
+
+from __future__ import annotations
+
+import gzip
+from urllib.parse import quote
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Error, Page, Response, expect
+
+from app.pages.navigation import PAGES
+from pelton.console.routes import ROUTES
+from tests.browser.scene import HOSTILE
+
+#: Of each kind of page one, or a few that differ.
+_KNOWN = [
+    "/",
+    "/topology",
+    "/topology?around=app.agents.fraud.fraud&changelogs=1",
+    "/tables",
+    "/tables/profiles",
+    "/tables/minutes",
+    "/tables/alert_histories",
+    "/topics",
+    "/topics/transactions",
+    "/topics/reviews",
+    "/dlq",
+    "/sql",
+]
+_SERVED = {path.partition("{")[0] for method, path, _ in ROUTES if method == "GET"}
+CONSOLE = [
+    path
+    for path in _KNOWN
+    if {path.partition("?")[0], f"{path.rpartition('/')[0]}/" if path.count("/") > 1 else ""} & _SERVED
+]
+#: What one page may weigh, compressed, with all that it loads.
+WEIGHT_MAX = 300 * 1024
+
+#: Returns what of a record may have become markup: scripts in the page, handlers in attributes, addresses that run.
+MARKUP_OF_RECORDS = """() => [...document.querySelectorAll("*")].filter((one) =>
+  (one.localName === "script" && !one.src) || one.localName === "img" || one.localName === "iframe" ||
+  [...one.attributes].some((attribute) => /^on/i.test(attribute.name) ||
+    (["href", "src", "action"].includes(attribute.localName) && /^\\s*javascript:/i.test(attribute.value)))
+).map((one) => one.outerHTML.slice(0, 200))"""
+
+
+class Weight:
+    """Adds up what a page loads, compressed."""
+
+    def __init__(self, page: Page) -> None:
+        self._answers: list[Response] = []
+        page.on("response", self._note)
+
+    def _note(self, answer: Response) -> None:
+        self._answers.append(answer)
+
+    async def total(self) -> int:
+        total = 0
+        for answer in self._answers:
+            if "event-stream" in answer.headers.get("content-type", "") or answer.status != 200:
+                continue
+            try:
+                total += len(gzip.compress(await answer.body()))
+            except Error:  # the page was left before all of it had come
+                continue
+        return total
+
+
+@pytest.mark.parametrize("path", [*CONSOLE, *PAGES])
+async def test_a_page(page: Page, path: str) -> None:
+    weight = Weight(page)
+    response = await page.goto(path)
+    assert response is not None
+    assert response.status == 200
+    await expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    if await page.locator("script[type=module]").count() and "renew" not in await page.content():
+        await expect(page.locator("#state")).not_to_have_text("connecting")
+    assert await page.evaluate(MARKUP_OF_RECORDS) == []
+    assert await page.title() != "owned"
+    faults = (await Axe().run(page)).response["violations"]
+    told = [f"{fault['id']}: {[node['html'][:160] for node in fault['nodes'][:3]]}" for fault in faults]
+    assert told == []
+    assert await weight.total() < WEIGHT_MAX
+
+
+async def test_a_page_fits_a_phone(page: Page) -> None:
+    await page.set_viewport_size({"width": 390, "height": 844})
+    for path in [*CONSOLE, *PAGES]:
+        await page.goto(path)
+        await expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_words_in_an_address_stay_words(page: Page, provoked: list[str], text: str) -> None:
+    provoked += ["status of 404", "status of 400"]
+    for path in ("/topology?around=", "/sign-in?next=", "/topics/", "/tables/", "/tables/profiles?prefix="):
+        await page.goto(path + quote(text, safe=""))
+        assert await page.evaluate(MARKUP_OF_RECORDS) == []
+        assert await page.title() != "owned"
