@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from bench.machine import Stolen
 from bench.progress import Progress
 from bench.systems import System
 from bench.throughput import READ_BYTES_MAX, STALL_S, Run, outgoing, preload
@@ -27,10 +28,10 @@ __all__ = ["Latency", "Timeline", "measure_latency", "percentile"]
 ALERT_SHARE = 0.1
 #: Records that lie in the log before the worker starts; their commit tells that it is up.
 FIRST_RECORDS = 40
-#: How often the producer appends what is due.
-TICK_S = 0.002
-#: The first seconds are left out: caches fill, the groups settle.
-WARM_UP_S = 3.0
+#: How often the producer appends what is due: as long as Kafka's own producer lingers.
+TICK_S = 0.005
+#: The first seconds are left out: caches fill, the groups settle, and the broker's JVM compiles what it now runs most.
+WARM_UP_S = 15.0
 #: An alert that is not seen so long after the last transaction is lost.
 GIVE_UP_S = 30.0
 
@@ -40,6 +41,7 @@ class Latency:
     """What a run measured.
 
     alerts, lost: how many were seen, and how many never. cpu_share: the part of one core that the worker used.
+    stolen_share: of the cores' time during the run, what the hypervisor gave to others.
     """
 
     system: System
@@ -50,6 +52,7 @@ class Latency:
     p99_ms: float
     max_ms: float
     cpu_share: float
+    stolen_share: float
 
 
 @dataclass(slots=True)
@@ -98,15 +101,16 @@ async def measure_latency(
         group = await consumer.join(GroupOptions(f"{run.name}-reader", frozenset({run.alerts})), _LISTENER)
         reading = asyncio.create_task(_read(group, timeline))
         progress.step(f"{system.label}: latency: {rate:,} records/s for {seconds:.0f} s")
-        cpu_s, started = worker.cpu_s(), time.monotonic()
+        cpu_s, started, stolen = worker.cpu_s(), time.monotonic(), Stolen()
         await _produce(run, log, rest, timeline, rate)
         cpu_share = (worker.cpu_s() - cpu_s) / (time.monotonic() - started)
+        stolen_share = stolen.share()
         await _until_seen(worker, timeline, reading)
         await group.leave()
     times = timeline.latencies_ms()
     return Latency(
         system, rate, len(timeline.seen), timeline.outstanding(),
-        percentile(times, 0.5), percentile(times, 0.99), max(times), cpu_share,
+        percentile(times, 0.5), percentile(times, 0.99), max(times), cpu_share, stolen_share,
     )  # fmt: skip
 
 
@@ -124,6 +128,7 @@ async def _produce(run: Run, log: Log, inputs: Sequence[InputRecord], timeline: 
     """Append each record when it is due, in batches of what became due meanwhile."""
     topic = run.transactions[0].topic
     started, done = time.monotonic(), 0
+    tick = started
     while done < len(inputs):
         due = min(len(inputs), int((time.monotonic() - started) * rate))
         for number in range(done, due):
@@ -133,7 +138,8 @@ async def _produce(run: Run, log: Log, inputs: Sequence[InputRecord], timeline: 
         if due > done:
             await log.append(list(outgoing(topic, inputs[done:due])))
         done = due
-        await asyncio.sleep(TICK_S)
+        tick = max(tick + TICK_S, time.monotonic())  # what an acknowledgement takes is not lingered on top
+        await asyncio.sleep(tick - time.monotonic())
 
 
 async def _read(group: Group, timeline: Timeline) -> None:

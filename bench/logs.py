@@ -53,6 +53,7 @@ def kafka_source(directory: Path, progress: Progress) -> LogSource:
     bootstrap = os.environ.get("KAFKA_BOOTSTRAP")
     if bootstrap:
         return LogSource(f"kafka://{bootstrap}", lambda: KafkaLog(bootstrap), lambda: None)
-    cluster = Cluster(brokers=1, directory=directory, port=0, heap_mib=BROKER_HEAP_MIB, progress=progress.step)
+    # The optimising compiler would take a core from the systems under test for the first minutes of the broker's life.
+    cluster = Cluster(1, directory, port=0, heap_mib=BROKER_HEAP_MIB, quick_start=True, progress=progress.step)
     cluster.start()
     return LogSource(f"kafka://{cluster.bootstrap}", lambda: KafkaLog(cluster.bootstrap), cluster.stop)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["describe", "loops_per_s"]
+__all__ = ["Stolen", "describe", "loops_per_s"]
 
 _LOOPS = 1_000_000
 
@@ -42,3 +42,17 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+class Stolen:
+    """The share of the cores' time that the hypervisor gave to others since this was made: 0 where it does not tell."""
+
+    def __init__(self) -> None:
+        self._before = psutil.cpu_times()
+
+    def share(self) -> float:
+        """Return the share, from 0 to 1."""
+        now = psutil.cpu_times()
+        spent = sum(now) - sum(self._before)
+        stolen = getattr(now, "steal", 0.0) - getattr(self._before, "steal", 0.0)
+        return stolen / spent if spent > 0 else 0.0

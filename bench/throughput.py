@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine import loops_per_s
+from bench.machine import Stolen, loops_per_s
 from bench.progress import Progress
 from bench.systems import System
 from bench.w1 import Expected, InputRecord, judge_alerts, judge_windows, last_values
@@ -71,6 +71,7 @@ class Run:
             "W1_RUN": self.name,
             "BROKER_URL": self.broker_url,
             "APP_DATADIR": str(self.directory / "data"),
+            **system.environment,
         }
         self.directory.mkdir(parents=True, exist_ok=True)
         return Worker(system.command, environment, self.directory / "worker.log", Path(__file__).parent.parent)
@@ -90,6 +91,7 @@ class Throughput:
     """What a run of W1 measured.
 
     wall_s: from process start to the last commit. machine_loops_per_s: the machine's speed just before the run.
+    stolen_share: of the cores' time during the run, what the hypervisor gave to others.
     faults: empty when the output is exactly right.
     """
 
@@ -100,6 +102,7 @@ class Throughput:
     peak_rss_mib: float
     wall_s: float
     machine_loops_per_s: float
+    stolen_share: float
     faults: Sequence[str]
 
 
@@ -120,21 +123,22 @@ async def measure(
     await preload(log, run, inputs)
     progress.step(f"{system.label}: W1: worker started, {system.guarantee}")
     machine_loops_per_s = loops_per_s()
+    stolen = Stolen()
     with run.worker(system) as worker:
         samples = await _watch(worker, run, log, len(inputs), progress)
-        peak_rss_mib = worker.peak_rss_mib()
+        peak_rss_mib, stolen_share = worker.peak_rss_mib(), stolen.share()
     progress.step(f"{system.label}: W1: checking alerts and windows")
     faults = await judge(system, run, log, answer)
     records_per_s, cpu_s_per_million = speed(samples)
     return Throughput(
         system, len(inputs), records_per_s, cpu_s_per_million,
-        peak_rss_mib, samples[-1].at_s, machine_loops_per_s, faults,
+        peak_rss_mib, samples[-1].at_s, machine_loops_per_s, stolen_share, faults,
     )  # fmt: skip
 
 
 def failed(system: System, records: int, reason: str) -> Throughput:
     """Return the result of a run that broke off: nothing measured, and not correct."""
-    return Throughput(system, records, 0.0, 0.0, 0.0, 0.0, loops_per_s(), [reason])
+    return Throughput(system, records, 0.0, 0.0, 0.0, 0.0, loops_per_s(), 0.0, [reason])
 
 
 async def preload(log: Log, run: Run, inputs: Sequence[InputRecord]) -> None:

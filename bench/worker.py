@@ -36,7 +36,7 @@ class Worker:
         self._environment = {**os.environ, **environment}
         self._output = output
         self._directory = directory
-        self._peak_bytes = 0
+        self._peak_mib = 0.0
 
     def __enter__(self) -> Self:
         with self._output.open("wb") as sink:
@@ -59,21 +59,27 @@ class Worker:
         return WorkerFailed("\n".join([reason, *lines]))
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds, user and system, that the process has used since it started."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        """Return the CPU seconds, user and system, that the worker's processes have used since they started."""
+        return sum(times.user + times.system for times in (process.cpu_times() for process in self._processes()))
 
     def peak_rss_mib(self) -> float:
-        """Return the largest resident memory so far, in MiB.
+        """Return the largest resident memory so far, in MiB; of several processes, the sum of each one's largest.
 
         Linux keeps the exact peak (VmHWM); elsewhere it is the largest of the values seen by calling this.
         """
-        status = Path(f"/proc/{self._process.pid}/status")
-        if status.exists():
-            kib = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]
-            return int(kib) / 1024
-        self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
-        return self._peak_bytes / 1024**2
+        kib = [_peak_kib(process.pid) for process in self._processes()]
+        if None not in kib:
+            return sum(filter(None, kib)) / 1024
+        self._peak_mib = max(self._peak_mib, self.rss_mib())
+        return self._peak_mib
+
+    def rss_mib(self) -> float:
+        """Return the resident memory now, in MiB."""
+        return sum(process.memory_info().rss for process in self._processes()) / 1024**2
+
+    def _processes(self) -> list[psutil.Process]:
+        """Return the process and those that it has started."""
+        return [self._process, *self._process.children(recursive=True)]
 
     def stop(self) -> None:
         """Ask the worker to stop, and kill it when it does not within `STOP_S`. Idempotent."""
@@ -84,3 +90,11 @@ class Worker:
         except psutil.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _peak_kib(pid: int) -> int | None:
+    """Return a process' peak of resident memory as Linux keeps it; None elsewhere."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return None
+    return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
