@@ -1,4 +1,4 @@
-"""The topology as a graph: topics that agents read and send to, and the tables they keep; as JSON and as Mermaid."""
+"""The topology as a graph: topics and channels of agents, and the tables they keep; as JSON and as Mermaid."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 __all__ = ["Edge", "Graph", "Kind", "Node", "around", "as_json", "as_mermaid"]
 
-Kind = Literal["topic", "agent", "table", "changelog"]
+Kind = Literal["topic", "agent", "table", "changelog", "channel"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A topic, an agent, a table, or the changelog of one. help: what its declaration says of it."""
+    """A topic, an agent, a table or its changelog, or a channel in memory. help: what its declaration says of it."""
 
     kind: Kind
     name: str
@@ -29,7 +29,7 @@ class Node:
     def path(self) -> str:
         """The address of its page."""
         name = quote(self.name, safe="")
-        if self.kind == "agent":
+        if self.kind in ("agent", "channel"):  # what is in a channel, nobody can look at
             return f"/topology?around={name}"
         return f"/tables/{name}" if self.kind == "table" else f"/topics/{name}"
 
@@ -84,6 +84,7 @@ _SHAPES: Mapping[Kind, tuple[str, str]] = {
     "agent": ("[", "]"),
     "table": ("[(", ")]"),
     "changelog": ("([", "])"),
+    "channel": ("{{", "}}"),
 }
 
 

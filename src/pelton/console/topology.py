@@ -60,8 +60,8 @@ def _agents(graph: Graph) -> Iterable[dict[str, Any]]:
             out = [edge.target for edge in graph.edges if edge.source == node.id]
             yield {
                 "node": node,
-                "reads": ends(into, ["topic", "changelog", "table"]),
-                "sends": ends(out, ["topic", "changelog"]),
+                "reads": ends(into, ["topic", "changelog", "table", "channel"]),
+                "sends": ends(out, ["topic", "changelog", "channel"]),
                 "tables": ends(out, ["table"]),
             }
 

@@ -22,6 +22,7 @@ from pelton.errors import ConfigurationError, CopartitioningError
 from pelton.log.contract import TopicSpec
 from pelton.runtime.spec import OF_OPERATORS, AgentSpec, Program, TableSpec
 from pelton.shell.agent import Agent
+from pelton.shell.channel import Channel
 from pelton.shell.joined import JoinedTables
 from pelton.shell.operator_windows import PlannedWindows
 from pelton.shell.table import Table
@@ -38,7 +39,7 @@ from pelton.stream.window_plan import WindowPlan
 if TYPE_CHECKING:
     from pelton.shell.app import App
 
-__all__ = ["Forwarding", "build_program", "tables_used_by", "topics_used_by"]
+__all__ = ["Forwarding", "build_program", "places_used_by", "tables_used_by"]
 
 #: How deep calls are followed when looking for tables and regroupings.
 _DEPTH_MAX = 4
@@ -57,11 +58,11 @@ def tables_used_by(fun: Callable[..., Any], known: Mapping[str, object]) -> froz
     return frozenset(thing.name for thing in mentioned if isinstance(thing, Table | WindowedTable)) & set(known)
 
 
-def topics_used_by(fun: Callable[..., Any]) -> frozenset[str]:
-    """Return the topics that a function refers to, itself or through others, by themselves or as those of agents."""
+def places_used_by(fun: Callable[..., Any]) -> Iterator[Topic[Any, Any] | Channel[Any]]:
+    """Yield topics and channels that a function refers to, itself or through others, or as those of agents."""
     mentioned = (thing for one in _functions(fun) for thing in _mentioned(one))
     places = (thing.channel if isinstance(thing, Agent) else thing for thing in mentioned)
-    return frozenset(name for place in places if isinstance(place, Topic) for name in place.topics)
+    return (place for place in places if isinstance(place, Topic | Channel))
 
 
 def _functions(fun: Any, seen: set[int] | None = None, depth: int = _DEPTH_MAX) -> Iterator[FunctionType]:

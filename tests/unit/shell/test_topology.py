@@ -22,8 +22,11 @@ def shop(directory: Path) -> pelton.App:
     app.topic("never-used", value_type=int)
     totals = app.Table("totals", default=int, help="What each customer owes.\nMore of it.")
 
+    hurry: pelton.Channel[int] = app.channel(value_type=int)
+
     async def write(letter: int) -> None:
         await letters.send(value=letter)
+        await hurry.send(value=letter)
 
     @app.agent(orders, name="bill", sink=[bills])
     async def bill(stream: pelton.Stream[int]) -> Any:
@@ -37,6 +40,19 @@ def shop(directory: Path) -> pelton.App:
         async for one in stream:
             await write(one)
             await bill.send(value=one)
+
+    @app.agent(hurry, name="call", sink=[bills])
+    async def call(stream: pelton.Stream[int]) -> Any:
+        """Call who owes much."""
+        async for one in stream:
+            if totals["all"] > one:
+                await note.send(value=one)
+            yield one
+
+    @app.agent(app.channel(), name="note")
+    async def note(stream: pelton.Stream[int]) -> None:
+        async for _ in stream:
+            pass
 
     return app
 
@@ -56,10 +72,18 @@ def test_what_reads_keeps_and_sends(tmp_path: Path) -> None:
         Edge("topic:bills", "agent:remind"),
         Edge("agent:remind", "topic:letters"),
         Edge("agent:remind", "topic:orders"),
+        Edge("agent:remind", "channel:call channel"),
+        Edge("channel:call channel", "agent:call"),
+        Edge("agent:call", "table:totals"),
+        Edge("agent:call", "topic:bills"),
+        Edge("agent:call", "channel:note channel"),
+        Edge("channel:note channel", "agent:note"),
     }
     by_id = {node.id: node for node in found.nodes}
     assert "topic:never-used" not in by_id
     assert (by_id["agent:bill"].help, by_id["table:totals"].help) == ("Write bills.", "What each customer owes.")
+    assert by_id["agent:call"].help == "Call who owes much."
+    assert by_id["channel:call channel"].path == "/topology?around=call%20channel", "it has no page of its own"
     assert "changelog:shop-totals-changelog" not in {node.id for node in found.without_changelogs().nodes}
 
 
@@ -71,7 +95,7 @@ def test_who_reads_a_changelog_reads_the_table() -> None:
 
 def test_around_one_node(tmp_path: Path) -> None:
     near = around(graph(tmp_path), "remind")
-    assert {node.name for node in near.nodes} == {"remind", "bills", "letters", "orders"}
+    assert {node.name for node in near.nodes} == {"remind", "bills", "letters", "orders", "call channel"}
     assert around(near, "nobody") == Graph([], [])
 
 
@@ -81,6 +105,7 @@ HOSTILE = Graph([Node("topic", '<script>"&x'), Node("agent", "a]", "-->")], [Edg
 def test_as_mermaid(tmp_path: Path) -> None:
     text = as_mermaid(around(graph(tmp_path), "letters"))
     assert text == 'flowchart LR\n    n0["remind"]\n    n1(["letters"])\n    n0 --> n1\n'
+    assert 'n1{{"note channel"}}' in as_mermaid(around(graph(tmp_path), "note"))
     assert '"#60;script#62;#34;#38;x"' in as_mermaid(HOSTILE)
 
 
@@ -97,8 +122,8 @@ def test_as_json(tmp_path: Path) -> None:
 def test_as_svg(tmp_path: Path) -> None:
     svg = ElementTree.fromstring(standalone_svg(graph(tmp_path)))
     boxes = svg.findall(".//{*}g")
-    assert len(boxes) == 7
-    assert len(svg.findall(".//{*}path[@class='edge']")) == 7
+    assert len(boxes) == 11
+    assert len(svg.findall(".//{*}path[@class='edge']")) == 13
     assert svg.find(".//{*}a") is None
     page = ElementTree.fromstring(str(drawn(HOSTILE)))
     assert page.find(".//{*}script") is None

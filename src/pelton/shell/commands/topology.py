@@ -24,8 +24,8 @@ __all__ = ["ShowTopology"]
 class ShowTopology(LogCommand):
     """Print the topology: which agents read which topics, which tables they keep, and where they send.
 
-    What an agent sends to is told by its sinks, by what it repartitions, and by the topics and agents that its code
-    names. It asks no log and no worker. The web view draws the same, with what flows.
+    What an agent sends to is told by its sinks, by what it repartitions, and by the topics, channels and agents that
+    its code names. It asks no log and no worker. The web view draws the same, with what flows.
     """
 
     group: ClassVar[Any] = cli
@@ -39,7 +39,7 @@ class ShowTopology(LogCommand):
             show_default=True,
             help="svg: a drawing. mermaid: a flowchart for Markdown pages. json: nodes and edges.",
         ),
-        click.option("--around", default="", help="Only this topic, agent or table, and what is next to it."),
+        click.option("--around", default="", help="Only this topic, channel, agent or table, and what is next to it."),
         click.option("--changelogs", is_flag=True, help="Show the changelogs of tables, too."),
     )
 
@@ -65,5 +65,7 @@ def _wanted(graph: Graph, name: str, changelogs: bool) -> Graph:
     if not part.nodes:
         names = sorted({node.name for node in shown.nodes})
         near = [one for one in names if name in one][:5] or names[:5]
-        raise ConfigurationError(f"there is no topic, agent or table {name!r}", hint=f"there are {', '.join(near)} …")
+        raise ConfigurationError(
+            f"there is no topic, channel, agent or table {name!r}", hint=f"there are {', '.join(near)} …"
+        )
     return part
