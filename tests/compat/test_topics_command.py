@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest_asyncio
 
 import pelton
 from pelton.batch import OutgoingBatch
+from pelton.errors import TopicMismatch
 from pelton.log.contract import TopicSpec
 from pelton.shell.topic_keeping import Comparison, apply, compare
 
@@ -110,14 +112,20 @@ async def test_an_empty_topic_grows_to_what_is_declared(app: pelton.App, name: s
     assert await app.log_connection.partitions([orders]) == {orders: 4}
 
 
-def run(directory: Path, *arguments: str, answer: str = "") -> tuple[int, str]:
-    """Run the command; return its exit status, and what it says."""
-    command = [sys.executable, "-m", "pelton.shell.main", "-A", "shop", "topics", *arguments]
+def command(directory: Path, *arguments: str, answer: str = "") -> tuple[int, str, str]:
+    """Run the command; return its exit status, what it says, and what it complains of."""
+    words = [sys.executable, "-m", "pelton.shell.main", "-A", "shop", "topics", *arguments]
     done = subprocess.run(
-        command, cwd=directory, env=dict(os.environ), input=answer, capture_output=True, text=True, check=False
+        words, cwd=directory, env=dict(os.environ), input=answer, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout
+    return done.returncode, done.stdout, done.stderr
+
+
+def run(directory: Path, *arguments: str, answer: str = "") -> tuple[int, str]:
+    """Run the command; return its exit status, and what it says."""
+    status, said, _ = command(directory, *arguments, answer=answer)
+    return status, said
 
 
 def test_the_command_shows_asks_applies_and_tells_in_its_status(
@@ -131,11 +139,29 @@ def test_the_command_shows_asks_applies_and_tells_in_its_status(
     status, shown = run(tmp_path, "apply", "--yes")
     assert (status, shown.splitlines()[-1]) == (0, "all topics are as declared")
     monkeypatch.setenv("KEPT", "60")
-    status, shown = run(tmp_path, "apply", "--yes")
-    assert status == 2
+    status, shown, complained = command(tmp_path, "apply", "--yes")
+    assert status == 0, "workers start all the same"
     assert f"! {name}-orders: retention.ms 3600000 -> 60000" in shown
+    assert f"warning: {name}-orders: retention.ms 3600000 -> 60000 is left: what is older" in complained
+    assert complained.splitlines()[-1] == "1 difference(s) left: workers start all the same"
+    assert run(tmp_path, "apply", "--yes", "--strict")[0] == 2
     status, shown = run(tmp_path, "list")
     assert status == 0
     assert f"{name}-orders" in shown
     assert "differs" in shown
     assert "as declared" in shown
+
+
+async def test_apply_fails_on_what_workers_would_refuse(name: str, app: pelton.App, tmp_path: Path) -> None:
+    log, orders = app.log_connection, f"{name}-orders"
+    await log.declare([TopicSpec(orders, 2, retention_ms=3_600_000)])
+    await log.append([OutgoingBatch(orders, 1, [b"ann"], [b"1"], [app.clock.time_ms()])])
+    status, shown, complained = await asyncio.to_thread(command, tmp_path, "apply", "--yes")
+    assert status == 2
+    assert f"{name}-bills: done" in shown, "what can be done is done"
+    assert f"error: {orders}: partitions 2 -> 4 is left: it holds records with keys" in complained
+    assert complained.splitlines()[-1] == "1 difference(s) left: workers would not start"
+    found = await compare(app, log)
+    assert [change.setting for change in found.changes] == ["partitions"]
+    with pytest.raises(TopicMismatch):
+        await log.declare(found.specs)

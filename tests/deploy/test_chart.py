@@ -209,7 +209,9 @@ def test_topics_come_before_workers(production: list[Manifest]) -> None:
     job = one(production, "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["command"] == ["faust", "-A", "app", "topics", "apply", "--yes"]
+    assert container["command"] == ["faust", "-A", "app", "topics", "apply", "--yes", "--strict"]
+    lenient = one(render("default"), "Job")["spec"]["template"]["spec"]["containers"][0]
+    assert lenient["command"] == ["faust", "-A", "app", "topics", "apply", "--yes"]
 
 
 def test_prometheus_asks_with_the_token_once_each_worker(production: list[Manifest]) -> None:

@@ -47,6 +47,11 @@ class Change:
     why: str = ""
     hint: str = ""
 
+    @property
+    def stops_workers(self) -> bool:
+        """Whether a worker refuses to start as long as this difference is there; what is missing it makes."""
+        return self.setting in ("partitions", _POLICY)
+
 
 def settings_declared(spec: TopicSpec) -> dict[str, str]:
     """Return the settings that a declaration asks for, by their Kafka names."""

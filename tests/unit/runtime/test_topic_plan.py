@@ -37,6 +37,7 @@ def test_what_is_as_declared_needs_nothing() -> None:
 def test_what_is_missing_is_made_with_all_that_is_declared() -> None:
     (change,) = plan([TopicSpec("t", 4, 3, "compact", -1, {"segment.ms": "10"})], {}, {})
     assert (change.setting, change.found, change.verdict) == ("topic", "", "safe")
+    assert not change.stops_workers
     assert change.declared == "4 partitions, 3 replicas, cleanup.policy=compact, segment.ms=10, retention.ms=-1"
 
 
@@ -68,6 +69,7 @@ def test_a_setting_is_changed_unless_something_is_lost(
     (change,) = planned(TopicSpec("t", **spec), replace(as_it_is, config=config))
     assert (change.setting, change.verdict) == (setting, verdict)
     assert bool(change.why) == (verdict != "safe"), "what is not simply done is explained"
+    assert change.stops_workers == (setting == "cleanup.policy")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,7 @@ def test_partitions(declared: int, contents: Contents, verdict: str) -> None:
         verdict,
     )
     assert bool(change.hint) == (verdict == "refused")
+    assert change.stops_workers
 
 
 def test_partitions_grow_while_nobody_runs_and_all_or_none() -> None:

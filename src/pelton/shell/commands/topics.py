@@ -4,7 +4,7 @@
 # Faust and mode are only partly typed; mypy checks this module strictly all the same.
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -105,7 +105,9 @@ class ApplyTopics(_TopicsCommand):
     state; another number of replicas. What would delete records (a shorter retention, another clean-up policy) is
     left out too, unless --allow-loss is given.
 
-    The exit status is 0 when all topics are as declared, 2 when a difference is left, 1 on errors.
+    What is left at the end is said once more, as a warning or an error. The exit status is 0 when workers can start on
+    the topics, 2 when they would refuse to (another number of partitions, another clean-up policy), 1 on errors; with
+    --strict it is 2 for any difference that is left.
     """
 
     name = "apply"
@@ -113,29 +115,31 @@ class ApplyTopics(_TopicsCommand):
         click.option("--yes", is_flag=True, help="Do it without asking."),
         click.option("--check", is_flag=True, help="Only show the plan; the exit status is 2 when there is one."),
         click.option("--allow-loss", is_flag=True, help="Also do what deletes records, or may."),
+        click.option("--strict", is_flag=True, help="The exit status is 2 for any difference that is left."),
     )
 
-    def work(self, yes: bool = False, check: bool = False, allow_loss: bool = False) -> int:
+    def work(self, yes: bool = False, check: bool = False, allow_loss: bool = False, strict: bool = False) -> int:
         """Show the plan, and carry it out."""
         changes = self.compared().changes
         status = _tell(changes, False)
         accepted = {"safe", "loss"} if allow_loss else {"safe"}
-        if check or not any(change.verdict in accepted for change in changes):
+        if check or not changes:
             return status
+        if not any(change.verdict in accepted for change in changes):
+            return _conclude(changes, strict)
         if not yes:
             click.confirm("apply this?", abort=True)
 
-        async def change(log: Log) -> int:
+        async def change(log: Log) -> list[Change]:
             # Looked at anew: while somebody thought about it, somebody else may have changed something.
             found = await compare(self.application, log)
             todo = [one for one in found.changes if one.verdict in accepted and one in changes]
             async for name in apply(log, found.specs, todo):
                 click.echo(f"{name}: done")
-            return len((await compare(self.application, log)).changes)
+            # What was carried out is: another broker than the one that told so may know it a moment later.
+            return [one for one in (await compare(self.application, log)).changes if one not in todo]
 
-        left = self.with_log(change)
-        click.echo(f"{left} difference(s) left" if left else "all topics are as declared")
-        return _DIFFERENT if left else 0
+        return _conclude(self.with_log(change), strict)
 
 
 def _tell(changes: Iterable[Change], as_json: bool) -> int:
@@ -151,13 +155,34 @@ def _tell(changes: Iterable[Change], as_json: bool) -> int:
     return _DIFFERENT if changes else 0
 
 
+def _conclude(left: Sequence[Change], strict: bool) -> int:
+    """Say what is left of the differences, on standard error; return the exit status of `apply`."""
+    if not left:
+        click.echo("all topics are as declared")
+        return 0
+    for change in left:
+        severity = "error" if change.stops_workers else "warning"
+        why = change.why or "it appeared meanwhile; apply again"
+        click.echo(f"{severity}: {change.topic}: {_what(change)} is left: {why}", err=True)
+    stopping = [change for change in left if change.stops_workers]
+    consequence = "workers would not start" if stopping else "workers start all the same"
+    click.echo(f"{len(left)} difference(s) left: {consequence}", err=True)
+    return _DIFFERENT if strict or stopping else 0
+
+
+def _what(change: Change) -> str:
+    """Name a difference in words."""
+    if change.setting == "topic":
+        return f"missing, {change.declared}"
+    return f"{change.setting} {change.found or '(none)'} -> {change.declared}"
+
+
 def _lines(change: Change) -> Iterator[str]:
     """Say what is to change: `+` is made, `~` is changed, `!` loses records, `x` cannot be done this way."""
     if change.setting == "topic":
         yield f"+ {change.topic}: {change.declared}"
     else:
-        what = f"{change.setting} {change.found or '(none)'} -> {change.declared}"
-        yield f"{_SIGNS[change.verdict]} {change.topic}: {what}"
+        yield f"{_SIGNS[change.verdict]} {change.topic}: {_what(change)}"
     if change.verdict == "loss":
         yield f"    left out: {change.why}; --allow-loss does it all the same"
     elif change.why:

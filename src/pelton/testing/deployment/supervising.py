@@ -95,7 +95,7 @@ class Deployment:
             "topics", self._faust("topics", "apply", "--yes"), self._options.directory, self._environment()
         )
         await topics.start()
-        if (status := await topics.wait()) not in (0, 2):
+        if (status := await topics.wait()) != 0:
             raise UnavailableError(f"could not apply the topics (status {status}):\n{topics.tail()}")
         for worker in self._workers:
             await worker.start()
