@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 from compose_spec import PyCompose
 
+from pelton.testing.broker.jvm import KAFKA_VERSION
+from pelton.testing.connect.worker import DEBEZIUM_VERSION
 from tests.deploy.settings import ROOT, known_settings
 
 DEPLOY = ROOT / "deploy"
@@ -71,6 +73,13 @@ def test_a_broker_may_be_away() -> None:
         assert {int(broker[name]) for name in ("KAFKA_MIN_INSYNC_REPLICAS", "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR")} == {
             2
         }
+
+
+def test_kafka_and_debezium_are_those_that_the_tests_run() -> None:
+    images = {name: service["image"] for name, service in services().items()}
+    brokers = {image for name, image in images.items() if re.fullmatch(r"kafka-\d", name)}
+    assert brokers == {f"apache/kafka:{KAFKA_VERSION}"}
+    assert images["connect"] == f"quay.io/debezium/connect:{DEBEZIUM_VERSION}"
 
 
 def test_connectors_find_their_variables() -> None:
