@@ -54,7 +54,7 @@ def run(brokers: int, directory: Path | None, port: int) -> None:
 @port_option
 def start(brokers: int, directory: Path | None, port: int) -> None:
     """Start the cluster in the background."""
-    cluster = _cluster(brokers, directory, port)
+    cluster = _cluster(brokers, directory, port, lasting=True)
     cluster.start()
     click.echo(f"Kafka is ready on {cluster.bootstrap}")
 
@@ -86,8 +86,9 @@ def exporter() -> None:
     click.echo(jmx_exporter(JARS, lambda text: click.echo(text, err=True)))
 
 
-def _cluster(brokers: int, directory: Path | None, port: int = 0) -> Cluster:
-    return Cluster(brokers, directory or Path(f".kafka/cluster-{brokers}"), port, progress=click.echo)
+def _cluster(brokers: int, directory: Path | None, port: int = 0, *, lasting: bool = False) -> Cluster:
+    where = directory or Path(f".kafka/cluster-{brokers}")
+    return Cluster(brokers, where, port, lasting=lasting, progress=click.echo)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -37,6 +37,7 @@ class Cluster:
     quick_start: let the JVM optimise less, which halves the CPU time of a start and slows down what follows.
     secure: listeners with TLS and SASL, beside the plain one.
     properties: broker settings that override those of `broker_properties`.
+    lasting: whether the brokers go on when this process ends without `stop`; else they end with it, even if killed.
     progress: is told what is being waited for.
     """
 
@@ -51,6 +52,7 @@ class Cluster:
         quick_start: bool = False,
         secure: Sequence[SecureListener] = (),
         properties: Mapping[str, object] | None = None,
+        lasting: bool = False,
         progress: Progress = lambda _: None,
     ) -> None:
         self.directory = Path(directory).resolve()
@@ -64,6 +66,7 @@ class Cluster:
         )
         self._secure = tuple(secure)
         self._properties = dict(properties or {})
+        self._lasting = lasting
         self._progress = progress
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -206,7 +209,9 @@ class Cluster:
 
     def _launch(self, node: Node, java: Path, classpath: str) -> None:
         command = self._command(java, classpath, "kafka.Kafka", "server.properties")
-        self._children[node.id] = launch(f"broker {node.id}", command, node.directory, node.log, node.pid_file)
+        self._children[node.id] = launch(
+            f"broker {node.id}", command, node.directory, node.log, node.pid_file, lasting=self._lasting
+        )
 
     def _command(self, java: Path, classpath: str, main: str, *arguments: str) -> list[str]:
         """Return how to start one of Kafka's programs."""

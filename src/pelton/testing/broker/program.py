@@ -1,15 +1,18 @@
-"""A Java program in the background: started, found again by a file that it keeps locked, and waited for."""
+"""A Java program in the background: started, found again by a file that it keeps locked, waited for, ended with us."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from pelton.errors import ConfigurationError, UnavailableError
+from pelton.testing.broker import tether
 
 __all__ = ["launch", "living", "run", "tail", "wait_until"]
 
@@ -64,10 +67,12 @@ def launch(
     pid_file: Path,
     *,
     variables: Mapping[str, str] | None = None,
+    lasting: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a program that holds `pid_file` locked as long as it lives, and writes its process id there.
 
-    name: of the program, for errors. Raises: ConfigurationError when one that holds it runs already.
+    name: of the program, for errors. lasting: whether it goes on when this process is gone; else it is ended then, also
+    behind a SIGKILL. Raises: ConfigurationError when one that holds the file runs already.
     """
     with pid_file.open("a") as lock:
         try:
@@ -75,10 +80,22 @@ def launch(
         except BlockingIOError as held:
             raise ConfigurationError(f"{name} runs already in {directory}") from held
         # It inherits the locked file, which is unlocked when the last process that has it open is gone.
-        process = run(command, directory, log, variables=variables, inherit=(lock.fileno(),))
+        files = [lock.fileno()]
+        if not lasting:
+            lifeline = _lifeline()
+            command = [sys.executable, "-I", "-S", tether.__file__, str(lifeline), str(lock.fileno()), *command]
+            files.append(lifeline)
+        process = run(command, directory, log, variables=variables, inherit=files)
         lock.truncate(0)
         lock.write(str(process.pid))
     return process
+
+
+@cache
+def _lifeline() -> int:
+    """Return the end to read of a pipe whose other end is open as long as this process lives; no child inherits it."""
+    to_read, _ = os.pipe()
+    return to_read
 
 
 def living(pid_file: Path) -> int | None:

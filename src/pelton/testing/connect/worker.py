@@ -64,6 +64,8 @@ PROBE_TIMEOUT_S = 5.0
 class ConnectWorker:
     """A worker of Kafka Connect in distributed mode, as a context manager or by `start()` and `stop()`.
 
+    It ends with this process, even if that is killed.
+
     bootstrap: of the Kafka that it works on. Workers of one group there are one cluster, whatever their directories.
     directory: holds configuration and log. port: of the REST interface; 0 takes a free one.
     group: names the cluster, and its three topics <group>-configs, -offsets, -status.
