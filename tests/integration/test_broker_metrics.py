@@ -1,4 +1,4 @@
-"""deploy/monitoring/jmx.yml on a real broker: every metric that an alert asks of brokers is told, with a value."""
+"""deploy/monitoring/jmx.yml on a real broker: every metric of its rules is told, those of alerts and dashboards too."""
 
 from __future__ import annotations
 
@@ -13,19 +13,12 @@ import pytest
 from pelton.testing.broker import Cluster
 from pelton.testing.broker.cluster import JARS
 from pelton.testing.broker.jvm import jmx_exporter
+from tests.deploy.brokers import told_by_brokers
 from tests.patience import PATIENCE_S
 from tests.servers import free_port
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
-TOLD = {
-    "kafka_server_replicamanager_underreplicatedpartitions",
-    "kafka_server_replicamanager_underminisrpartitioncount",
-    "kafka_controller_offlinepartitionscount",
-    "kafka_controller_activecontrollercount",
-    "kafka_server_brokertopicmetrics_bytesinpersec_total",
-    "kafka_server_brokertopicmetrics_bytesoutpersec_total",
-    "kafka_server_brokertopicmetrics_messagesinpersec_total",
-}
+TOLD = told_by_brokers()
 
 
 def values(port: int) -> dict[str, float]:
@@ -48,6 +41,8 @@ def test_a_broker_tells_what_alerts_ask_for(tmp_path: Path, monkeypatch: pytest.
             time.sleep(0.2)
     assert found["kafka_controller_activecontrollercount"] == 1
     assert found["kafka_server_replicamanager_underreplicatedpartitions"] == 0
-    asked = set(re.findall(r"\bkafka_(?:server|controller)_\w+", (MONITORING / "alerts.yml").read_text()))
-    assert asked
-    assert asked <= found.keys()
+    asking = [MONITORING / "alerts.yml", MONITORING / "dashboards" / "brokers.json"]
+    for file in asking:
+        asked = set(re.findall(r"\bkafka_(?:server|controller|network)_\w+", file.read_text()))
+        assert asked
+        assert asked <= found.keys()

@@ -21,6 +21,7 @@ from pelton.connect.kafka_connect import read_connectors
 from pelton.metrics.exposition import EngineCollector
 from pelton.testing.deployment.__main__ import read_settings
 from pelton.testing.deployment.prometheus import with_targets
+from tests.deploy.brokers import told_by_brokers
 from tests.unit.metrics.test_exposition import SNAPSHOT
 
 ROOT = Path(__file__).parents[2]
@@ -92,20 +93,26 @@ def asked_for(expression: str) -> set[str]:
 def test_every_query_of_a_dashboard_is_answered_by_our_metrics(board: Path) -> None:
     panels = json.loads(board.read_text())["panels"]
     assert panels
+    told = told_by_workers() | told_by_brokers()
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
         for target in panel["targets"]:
             names = asked_for(target["expr"])
             assert names, f"{panel['title']}: {target['expr']}"
-            assert names <= told_by_workers(), f"{panel['title']}: {names - told_by_workers()}"
+            assert names <= told, f"{panel['title']}: {names - told}"
 
 
 def test_every_alert_asks_for_metrics_that_there_are() -> None:
-    brokers = set(re.findall(r"name: (\w+)_\$1", (MONITORING / "jmx.yml").read_text()))
-    rules = (MONITORING / "alerts.yml").read_text()
-    names = {name for name in asked_for(rules) if name.rpartition("_")[0] not in brokers}
+    names = asked_for((MONITORING / "alerts.yml").read_text())
     assert len(names) > 8
-    assert names <= told_by_workers()
+    assert names <= told_by_workers() | told_by_brokers()
+
+
+def test_all_that_brokers_are_asked_for_is_shown() -> None:
+    text = "".join(
+        file.read_text() for file in [MONITORING / "alerts.yml", *(MONITORING / "dashboards").glob("*.json")]
+    )
+    assert told_by_brokers() - asked_for(text) == set(), "what the exporter tells for nobody"
 
 
 def test_the_cluster_on_one_machine_has_the_settings_of_the_chart() -> None:
