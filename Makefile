@@ -4,7 +4,9 @@
 PYTHON ?= python3
 BROKERS ?= 1
 WORKERS ?= 3
-FEED ?= simulate --rate 50
+# What `make run` feeds, the changes of customers' master data too: no Debezium brings them here.
+FEED ?= simulate --rate 50 --reviews 2 --questions 0.2 --feedback 0.5 --master-data 1; simulate-logs --rate 20; \
+	simulate-telemetry; simulate-models --every 60; simulate-orders --rate 0.5
 PORT ?= 9092
 CONNECT_PORT ?= 8083
 SEED ?= 1
@@ -61,7 +63,8 @@ kafka: .venv/.kafka ## Run a real Kafka on 127.0.0.1:9092 until Ctrl-C; BROKERS=
 .PHONY: cluster
 cluster: .venv/.kafka ## Run it as it is deployed: three brokers, WORKERS=3 workers with the chart's settings, traffic, Prometheus; Ctrl-C
 	@exec $(BIN)/python -m pelton.testing.deployment --workers $(WORKERS) --port $(PORT) \
-		--settings deploy/cluster.env --monitoring deploy/monitoring --feed "$(FEED)" $(ARGS)
+		--settings deploy/cluster.env --monitoring deploy/monitoring --feed "$(FEED)" \
+		--service app.services.orders --service app.services.payments --service app.services.notifications $(ARGS)
 
 .PHONY: connect
 connect: .venv/.kafka ## Run a real Kafka Connect, with Debezium, until Ctrl-C, on Kafka at PORT=9092; REST on CONNECT_PORT=8083

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from faust.cli.base import cli
 from prometheus_client import CollectorRegistry
 
 from app import app
 from app.llm.metrics import ModelCollector, Tally
+from app.services import SERVICES
 from pelton.config import EngineConfig
 from pelton.connect.kafka_connect import read_connectors
 from pelton.metrics.exposition import EngineCollector
-from pelton.testing.deployment.__main__ import read_settings
+from pelton.testing.deployment.__main__ import read_commands, read_settings
 from pelton.testing.deployment.prometheus import with_targets
 from tests.deploy.brokers import told_by_brokers
 from tests.unit.metrics.test_exposition import SNAPSHOT
@@ -29,6 +31,7 @@ UNIT = ROOT / "deploy" / "pelton-worker@.service"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 DEPLOY = ROOT / "deploy"
 MONITORING = DEPLOY / "monitoring"
+_FED = ("--feed", "--service")
 
 
 def unit_command() -> list[str]:
@@ -126,6 +129,23 @@ def test_the_cluster_on_one_machine_has_the_settings_of_the_chart() -> None:
         "TABLE_STANDBY_REPLICAS": str(values["standbyReplicas"]),
         "PELTON_LOGGING": values["logging"],
     }
+
+
+def test_the_cluster_on_one_machine_is_fed_all_that_make_run_feeds() -> None:
+    # Without what a make above this one told its children.
+    where = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    told = subprocess.run(
+        ["make", "-n", "cluster"], cwd=ROOT, env=where, capture_output=True, text=True, check=True
+    ).stdout
+    words = shlex.split(told[told.index("exec ") :].replace("\\\n", " "))
+    given = {option: [words[at + 1] for at, word in enumerate(words) if word == option] for option in _FED}
+    commands = read_commands(given["--feed"])
+    wanted = set(re.findall(r'"(simulate[a-z-]*)"', (ROOT / "app" / "run.py").read_text()))
+    assert len(wanted) > 4
+    assert wanted <= {command for command, *_ in commands}
+    for command, *options in commands:
+        cli.commands[command].make_context(command, options)  # which fails for an option that it has not
+    assert given["--service"] == [f"app.services.{name}" for name in SERVICES]
 
 
 def test_prometheus_scrapes_the_workers_that_there_are() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -26,7 +26,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--prometheus-port", default=9090, show_default=True, help="Of Prometheus.")
 @click.option("--settings", type=_PATH, help="A file of NAME=value, the environment of each worker.")
 @click.option("--monitoring", type=_PATH, help="The folder of Prometheus' configuration.")
-@click.option("--feed", multiple=True, help='A command of the application that runs beside: "simulate --rate 50".')
+@click.option(
+    "--feed",
+    multiple=True,
+    help='A command of the application that runs beside: "simulate --rate 50"; several with a ";" between them.',
+)
+@click.option("--service", multiple=True, help="The module of a further application, which gets one worker.")
 @click.option("--directory", type=_PATH, default=Path(".cluster"), show_default=True, help="For data and logs.")
 def main(
     application: str,
@@ -38,6 +43,7 @@ def main(
     settings: Path | None,
     monitoring: Path | None,
     feed: Sequence[str],
+    service: Sequence[str],
     directory: Path,
 ) -> None:
     """Run it until Ctrl-C."""
@@ -51,7 +57,8 @@ def main(
             web_port,
             prometheus_port,
             read_settings(settings) if settings is not None else {},
-            [shlex.split(words) for words in feed],
+            read_commands(feed),
+            service,
             monitoring,
         )
         sys.exit(asyncio.run(_run(options)))
@@ -74,6 +81,21 @@ def read_settings(file: Path) -> dict[str, str]:
             raise ConfigurationError(f"{file}:{number}: expected NAME=value, got {line!r}")
         settings[name] = value.strip()
     return settings
+
+
+def read_commands(given: Iterable[str]) -> list[list[str]]:
+    """Return the words of commands, of which a text may have several, with a `;` between them."""
+    commands: list[list[str]] = [[]]
+    for text in given:
+        reader = shlex.shlex(text, posix=True, punctuation_chars=";")
+        reader.whitespace_split, reader.commenters = True, ""
+        for word in reader:
+            if set(word) == {";"}:
+                commands.append([])
+            else:
+                commands[-1].append(word)
+        commands.append([])
+    return [words for words in commands if words]
 
 
 async def _run(options: DeploymentOptions) -> int:

@@ -32,6 +32,7 @@ class DeploymentOptions:
     directory: for data, logs and settings; what is found there is continued.
     brokers, workers: how many. kafka_port, web_port, prometheus_port: of the first of each; the others follow.
     settings: environment variables of every worker. feeds: commands of the application that run beside the workers.
+    services: modules of further applications, of which each gets one worker, without a page.
     monitoring: the folder with Prometheus' configuration; without one, or without the program, there is none.
     """
 
@@ -44,6 +45,7 @@ class DeploymentOptions:
     prometheus_port: int = 9090
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     feeds: Sequence[Sequence[str]] = ()
+    services: Sequence[str] = ()
     monitoring: Path | None = None
 
 
@@ -59,8 +61,9 @@ class Deployment:
         )
         self._broker_url = ";".join(f"kafka://{address}" for address in self._cluster.bootstrap.split(","))
         self._workers = [self._worker(number) for number in range(options.workers)]
+        self._services = [self._service(module) for module in options.services]
         self._feeds = [
-            Process(f"feed {words[0]}", self._faust(*words), options.directory, self._environment())
+            Process(f"feed {words[0]}", _faust(options.application, *words), options.directory, self._environment())
             for words in options.feeds
         ]
         self._prometheus: Process | None = None
@@ -92,7 +95,10 @@ class Deployment:
     async def _start(self) -> None:
         self._say("topics: bringing them to what is declared")
         topics = Process(
-            "topics", self._faust("topics", "apply", "--yes"), self._options.directory, self._environment()
+            "topics",
+            _faust(self._options.application, "topics", "apply", "--yes"),
+            self._options.directory,
+            self._environment(),
         )
         await topics.start()
         if (status := await topics.wait()) != 0:
@@ -102,8 +108,8 @@ class Deployment:
         if self._options.monitoring is not None:
             await self._start_prometheus(self._options.monitoring)
         await self._until_ready()
-        for feed in self._feeds:
-            await feed.start()
+        for process in [*self._services, *self._feeds]:
+            await process.start()
 
     async def _start_prometheus(self, monitoring: Path) -> None:
         options = self._options
@@ -157,7 +163,7 @@ class Deployment:
         while not self._stop.is_set():
             if len(self._cluster.running()) < self._options.brokers:
                 raise UnavailableError("a broker has ended", hint=f"see broker.log under {self._options.directory}")
-            for process in [*self._workers, *self._feeds]:
+            for process in [*self._workers, *self._services, *self._feeds]:
                 if process.status is not None:
                     self._say(f"{process.name}: ended with {process.status}, it is started again")
                     await process.start()
@@ -174,9 +180,9 @@ class Deployment:
     # -- ending ------------------------------------------------------------------------------------
 
     async def _end(self) -> bool:
-        """End what feeds, then the workers, then Prometheus; return whether all ended by themselves, with status 0."""
+        """End what feeds, then all workers, then Prometheus; return whether all ended by themselves, with status 0."""
         clean = all(await asyncio.gather(*(self._end_one(feed) for feed in self._feeds)))
-        clean &= all(await asyncio.gather(*(self._end_one(worker) for worker in self._workers)))
+        clean &= all(await asyncio.gather(*(self._end_one(worker) for worker in [*self._workers, *self._services])))
         if self._prometheus is not None:
             clean &= await self._end_one(self._prometheus)
         return clean
@@ -201,14 +207,20 @@ class Deployment:
             "APP_DATADIR": str(options.directory / name),
         }
         port = str(options.web_port + number)
-        command = self._faust("worker", "-l", "info", "--web-port", port)
+        command = _faust(options.application, "worker", "-l", "info", "--web-port", port)
         return Process(name, command, options.directory, environment)
+
+    def _service(self, module: str) -> Process:
+        command = _faust(module, "worker", "-l", "warn", "--without-web")
+        environment = self._environment() | dict(self._options.settings)
+        return Process(f"service {module}", command, self._options.directory, environment)
 
     def _environment(self) -> dict[str, str]:
         return {"BROKER_URL": self._broker_url, "APP_DATADIR": str(self._options.directory / "commands")}
 
-    def _faust(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "faust", "-A", self._options.application, *words]
+
+def _faust(application: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", "faust", "-A", application, *words]
 
 
 async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
