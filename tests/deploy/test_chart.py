@@ -249,10 +249,21 @@ def test_pods_speak_with_whom_they_must_alone(production: list[Manifest]) -> Non
         ("broker.credentials.name=user", "which sends no user"),
         ("broker.tls.name=tls", "which encrypts nothing"),
         ("web.port=80", "minimum"),
+        ("persistence.size=10K", "does not match pattern"),
+        ("persistence.size=1.2.3Gi", "does not match pattern"),
+        ("fullnameOverride=bank.eu", "must begin with a letter and have no dots"),
+        ("fullnameOverride=2bank", "must begin with a letter and have no dots"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(given: str, told: str) -> None:
     assert told in refused("--set", given)
+
+
+def test_what_the_page_says_to_type_is_taken() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    (typed,) = re.findall(r"^    helm install bank deploy/helm/pelton((?:.*\\\n)*.*)$", page, re.MULTILINE)
+    done = helm("template", "bank", str(CHART), "--kube-version", KUBERNETES[-1], *typed.replace("\\\n", " ").split())
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_value_is_told_of_and_checked() -> None:

@@ -60,6 +60,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.partitions)) -}}
 {{- fail (printf "autoscaling.minReplicas is %d, but there are only %d partitions" (int .Values.autoscaling.minReplicas) (int .Values.partitions)) -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" (include "pelton.fullname" .)) -}}
+{{- fail (printf "objects would be called %s, but the name of a Service must begin with a letter and have no dots. hint: set fullnameOverride" (include "pelton.fullname" .)) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* How Kafka is reached: what workers and the job have in common. */}}
