@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pelton.batch import TopicPartition
+from pelton.console.graph import Edge
 from pelton.errors import OffsetOutOfRangeError
 from pelton.log.contract import Log, TopicSpec
 from pelton.runtime.spec import Program
 from pelton.shell.program import build_program
+from pelton.shell.topology import graph_of
 
 if TYPE_CHECKING:
     from pelton.shell.app import App
@@ -76,11 +78,12 @@ class TopicDescription:
 
 @dataclass(frozen=True, slots=True)
 class AgentDescription:
-    """An agent: what it reads, the tables that its code uses, and its lanes for each partition."""
+    """An agent: what it reads, the tables its code uses, the topics it sends to, and its lanes for each partition."""
 
     name: str
     reads: Sequence[str]
     tables: Sequence[str]
+    sends: Sequence[str]
     concurrency: int
 
 
@@ -121,11 +124,12 @@ async def describe(app: App, log: Log, *, sample: int = SAMPLE_RECORDS) -> Descr
     Raises: ConfigurationError, UnavailableError.
     """
     program = await build_program(app)
+    edges = graph_of(app, program).edges
     return Description(
         str(app.conf.id),
         _settings(app),
         [
-            AgentDescription(name, sorted(spec.sources), sorted(spec.tables), spec.concurrency)
+            AgentDescription(name, sorted(spec.sources), sorted(spec.tables), _sends(edges, name), spec.concurrency)
             for name, spec in sorted(program.agents.items())
         ],
         [
@@ -141,6 +145,12 @@ async def describe(app: App, log: Log, *, sample: int = SAMPLE_RECORDS) -> Descr
         ],
         await _topics(program, log, sample),
     )
+
+
+def _sends(edges: Iterable[Edge], agent: str) -> list[str]:
+    """Return the topics that an agent sends to, those of changelogs included."""
+    targets = (edge.target.partition(":") for edge in edges if edge.source == f"agent:{agent}")
+    return sorted(name for kind, _, name in targets if kind in ("topic", "changelog"))
 
 
 def _settings(app: App) -> dict[str, Any]:

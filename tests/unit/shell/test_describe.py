@@ -69,7 +69,7 @@ def topic(told: Description, name: str) -> TopicDescription:
 async def test_agents_tables_and_topics_are_as_declared(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = await described(directory, monkeypatch, {})
     ((agent),) = told.agents
-    assert (agent.reads, agent.tables) == (["orders"], ["minutes", "totals"])
+    assert (agent.reads, agent.tables, agent.sends) == (["orders"], ["minutes", "totals"], ["bills"])
     assert {(table.name, table.window_size_ms, table.retention_ms) for table in told.tables} == {
         ("minutes", 60_000, 3_600_000),
         ("totals", None, None),

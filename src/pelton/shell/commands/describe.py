@@ -60,10 +60,14 @@ def _sections(told: Description) -> Iterator[str]:
     yield f"application {told.application}"
     yield "settings\n" + _indented([(name, _text(value)) for name, value in told.settings.items()])
     agents = [
-        (agent.name, ", ".join(agent.reads), ", ".join(agent.tables) or "-", str(agent.concurrency))
+        (
+            agent.name,
+            *(", ".join(one) or "-" for one in (agent.reads, agent.tables, agent.sends)),
+            str(agent.concurrency),
+        )
         for agent in told.agents
     ]
-    yield "agents\n" + _indented([("AGENT", "READS", "TABLES", "CONCURRENCY"), *agents])
+    yield "agents\n" + _indented([("AGENT", "READS", "TABLES", "SENDS TO", "CONCURRENCY"), *agents])
     if told.tables:
         tables = [
             (
