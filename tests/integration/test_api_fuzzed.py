@@ -20,9 +20,10 @@ LEFT_OUT = "positive_data_acceptance"
 ENDLESS = "/api/topics/{name}/tail"
 
 
-async def test_every_answer_is_as_the_document_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("token", ["", "a-secret-of-the-tests-0123456789"], ids=["read-only", "changing"])
+async def test_every_answer_is_as_the_document_says(tmp_path: Path, token: str) -> None:
     broker = f"sqlite:///{tmp_path / 'log.sqlite'}?synchronous=off"
-    async with opened(broker, tmp_path, "tests.lifecycle.querying_program", "QUERYING") as scene:
+    async with opened(broker, tmp_path, "tests.lifecycle.querying_program", "QUERYING", token) as scene:
         worker = scene.start()
         keys = ["alice", "bob", "a/b", "%2F", "ü", '"', "<b>", "..", " ", "0"]
         await scene.append(
@@ -43,6 +44,7 @@ async def test_every_answer_is_as_the_document_says(tmp_path: Path) -> None:
             "--warnings",
             "off",
             "--no-color",
+            *(word for name, value in scene.headers.items() for word in ("--header", f"{name}: {value}")),
         ]
         done = await asyncio.to_thread(
             subprocess.run,

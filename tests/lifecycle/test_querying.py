@@ -21,11 +21,13 @@ PARTITIONS = 4
 ACCOUNTS = [f"account-{number:03}" for number in range(60)]
 #: A minute, in seconds.
 NOON = 1_750_000_020.0
+TOKEN = "a-secret-of-the-tests-0123456789"
 
 
 @pytest.fixture
 async def scene(broker_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
-    async with opened(broker_url, tmp_path, "tests.lifecycle.querying_program", "QUERYING") as scene:
+    """Give workers that want a token of whoever asks, as in a deployment: each other as well."""
+    async with opened(broker_url, tmp_path, "tests.lifecycle.querying_program", "QUERYING", TOKEN) as scene:
         yield scene
 
 
@@ -55,7 +57,8 @@ async def all_rows(worker: Worker, path: str) -> list[Any]:
 async def asked(path: str, worker: Worker) -> Callable[[], Awaitable[set[Any] | None]]:
     """Send a request; return what waits for the values of its answer: None where it was refused."""
     reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
-    writer.write(f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    head = f"GET /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
+    writer.write(head.encode())
     await writer.drain()
 
     async def values() -> set[Any] | None:

@@ -39,6 +39,7 @@ class Worker:
         (self.port,) = free_ports(1)
         self._output = scene.directory / f"worker-{number}.txt"
         self._variables = scene.environment() | variables
+        self._headers = scene.headers
         self._command = [sys.executable, "-m", "faust", "-A", scene.program, "worker", "-l", "info"]
         self.process: subprocess.Popen[bytes]
         self.start()
@@ -74,7 +75,7 @@ class Worker:
         timeout = aiohttp.ClientTimeout(total=WAIT_S)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session,
                 session.request(method, url, **options) as answer,
             ):
                 return answer.status, await (
@@ -103,15 +104,18 @@ class Worker:
 class Scene:
     """One run of a program on one log, and any number of its workers.
 
-    program: the module. run: the name of this run, which the program reads from `<prefix>_APP`.
+    program: the module. run: the name of this run, which the program reads from `<prefix>_APP`. token: what the
+    workers' pages want of everybody, each other included; empty for nothing.
     """
 
-    def __init__(self, broker: str, log: Log, directory: Path, program: str, prefix: str) -> None:
+    def __init__(self, broker: str, log: Log, directory: Path, program: str, prefix: str, token: str = "") -> None:
         self.broker = broker
         self.log = log
         self.directory = directory
         self.program = program
         self.prefix = prefix
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._token = token
         self.run = f"{prefix.lower()}-{uuid4().hex[:8]}"
         self.gate = directory / "gate"
         self.workers: list[Worker] = []
@@ -128,6 +132,8 @@ class Scene:
             "APP_DATADIR": str(self.directory / "data"),
             "PELTON_AGENT_RETRIES_MAX": "0",
         }
+        if self._token:
+            environment["PELTON_WEB_TOKEN"] = self._token
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         return environment
 
@@ -218,11 +224,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def opened(broker: str, directory: Path, program: str, prefix: str) -> AsyncIterator[Scene]:
+async def opened(broker: str, directory: Path, program: str, prefix: str, token: str = "") -> AsyncIterator[Scene]:
     kafka = broker.startswith("kafka")
     log: Log = KafkaLog(broker.removeprefix("kafka://")) if kafka else SqliteLog(broker, clock=SystemClock())
     await log.open()
-    scene = Scene(broker, log, directory, program, prefix)
+    scene = Scene(broker, log, directory, program, prefix, token)
     try:
         yield scene
     finally:

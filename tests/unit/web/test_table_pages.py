@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 import pelton
+from pelton.errors import ConfigurationError, UnavailableError
 from pelton.shell.serving import serve_tables, table_api
 from pelton.testing import Driver
-from pelton.web.api import TableApi
+from pelton.web.api import TableApi, refusal
 
 NOON = 1_750_000_020.0
 
@@ -202,3 +203,9 @@ def test_a_file_has_all_rows_and_nothing_that_a_spreadsheet_would_run(driver: Dr
     assert json.loads(lines[-1])["value"]["owner"] == {"name": "Ann"}
     nothing = driver.run(whole(api, "minutes", {"format": "csv", "since": str(NOON + 3600)}))
     assert nothing == b"key,partition,window_start,window_end,value,undecodable\r\n"
+
+
+def test_who_cannot_be_answered_now_is_told_when_to_ask_again() -> None:
+    reply = refusal(UnavailableError("partition 3 has no owner at the moment"))
+    assert (reply.status, int(reply.headers["Retry-After"]) > 0) == (503, True)
+    assert "Retry-After" not in refusal(ConfigurationError("no such page")).headers
