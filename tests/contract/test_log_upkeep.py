@@ -8,7 +8,7 @@ from pelton.batch import TopicPartition
 from pelton.errors import ConfigurationError
 from pelton.log.contract import TopicSpec
 from pelton.log.upkeep import Upkeep
-from tests.contract.log_scene import MIB, Scene
+from tests.contract.log_scene import MIB, Scene, together
 from tests.patience import PATIENCE_S
 
 #: The log in memory is made for one test, and nobody keeps it in order.
@@ -78,3 +78,28 @@ async def test_the_servers_tell_of_themselves(scene: Scene) -> None:
         assert server.requests[28] >= 3, "a transaction with the group's generation"
         assert all(0 < disk.free_bytes <= disk.total_bytes for disk in server.disks)
         assert server.disks
+
+
+async def test_who_will_not_be_back_is_taken_out_by_name(scene: Scene) -> None:
+    topic = await scene.topic(4)
+    group = f"group-{topic}"
+    first = await scene.join(topic, instance_id="first", returns=True)
+    second = await scene.join(
+        topic, instance_id="second", returns=True, log=await scene.connect(), session_timeout_ms=10 * 60_000
+    )
+    await together([first, second], lambda: len(first.numbers) == len(second.numbers) == 2)
+    await second.group.leave()
+    # Its place is kept for ten minutes, unless somebody says that it will not be back.
+    assert await kept(scene).dismiss(group, "second")
+    await first.until(lambda: first.numbers == {0, 1, 2, 3})
+    assert not await kept(scene).dismiss(group, "second")
+    assert not await kept(scene).dismiss(group, "nobody")
+    assert not await kept(scene).dismiss(f"{group}-unknown", "first")
+
+
+async def test_one_that_lives_joins_again_when_it_is_taken_out(scene: Scene) -> None:
+    topic = await scene.topic(1)
+    member = await scene.member(topic, instance_id="one", returns=True, log=await scene.connect())
+    before = len(member.called("assigned"))
+    assert await kept(scene).dismiss(f"group-{topic}", "one")
+    await member.until(lambda: len(member.called("assigned")) > before and member.numbers == {0})

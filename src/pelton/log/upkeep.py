@@ -55,7 +55,7 @@ class ServerState:
 
 @runtime_checkable
 class Upkeep(Protocol):
-    """A log whose topics can be looked at, and changed."""
+    """A log whose topics can be looked at, and changed, and whose groups can be told that a member will not be back."""
 
     async def states(self, topics: Iterable[str]) -> Mapping[str, TopicState]:
         """Return topic -> how it is; topics that do not exist are missing.
@@ -75,6 +75,14 @@ class Upkeep(Protocol):
         """Give a topic more partitions. The records that it has stay where they are, whatever their keys.
 
         Raises: ConfigurationError when it has as many, or more; UnavailableError.
+        """
+        ...
+
+    async def dismiss(self, group_id: str, instance_id: str) -> bool:
+        """Take a member with this instance id out of a group, so that its place is free at once.
+
+        One that lives is not ended: it is fenced, as one that was silent for too long, and joins again.
+        Returns: whether there was one. Raises: UnavailableError; ConfigurationError when the log does not allow it.
         """
         ...
 

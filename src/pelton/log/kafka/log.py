@@ -142,6 +142,10 @@ class KafkaLog:
         """Give a topic more partitions."""
         await upkeep.grow(self._cluster, topic, partitions)
 
+    async def dismiss(self, group_id: str, instance_id: str) -> bool:
+        """Take a member with this instance id out of a group."""
+        return await upkeep.dismiss(self._cluster, group_id, instance_id)
+
     async def servers(self) -> Sequence[ServerState]:
         """Return the servers of the log: its brokers that can be reached."""
         return await upkeep.servers(self._cluster)

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Topics looked at and changed from outside; see `pelton.log.upkeep`."""
+"""Topics and groups looked at and changed from outside; see `pelton.log.upkeep`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from pelton.log.kafka.admin_requests import (
     IncrementalAlterConfigsRequest,
     features,
 )
-from pelton.log.kafka.aio import CreatePartitionsRequest, DescribeConfigsRequest, KafkaError
-from pelton.log.kafka.cluster import Again, Cluster, check
+from pelton.log.kafka.aio import CreatePartitionsRequest, DescribeConfigsRequest, KafkaError, LeaveGroupRequest
+from pelton.log.kafka.cluster import GROUP, Again, Cluster, check
+from pelton.log.kafka.codes import Code
 from pelton.log.kafka.topics import settings_of
 from pelton.log.upkeep import Disk, ServerState, TopicState
 
-__all__ = ["configure", "grow", "servers", "states"]
+__all__ = ["configure", "dismiss", "grow", "servers", "states"]
 
 log = logging.getLogger(__name__)
 
 _LANE = "admin"
 _TOPIC, _BROKER = 2, 4
 _TIMEOUT_MS = 20_000
+_ANY_MEMBER = ""
+_NOBODY = frozenset({Code.UNKNOWN_MEMBER_ID, Code.GROUP_ID_NOT_FOUND})
 
 
 async def states(cluster: Cluster, topics: Iterable[str]) -> dict[str, TopicState]:
@@ -76,6 +79,22 @@ async def grow(cluster: Cluster, topic: str, partitions: int) -> None:
 
     await cluster.retry(attempt, doing)
     await cluster.retry(visible, f"see the partitions of topic {topic!r}")
+
+
+async def dismiss(cluster: Cluster, group_id: str, instance_id: str) -> bool:
+    """Take a member out of its group by its name alone (KIP-345); return whether there was one."""
+    doing = f"take {instance_id!r} out of group {group_id!r}"
+
+    async def attempt() -> bool:
+        answer = await cluster.to_coordinator(GROUP, group_id, LeaveGroupRequest(group_id, _ANY_MEMBER, instance_id))
+        codes = [answer.error_code, *(code for _, _, code in answer.members)]
+        if _NOBODY.intersection(codes):
+            return False
+        for code in codes:
+            check(code, doing)
+        return True
+
+    return await cluster.retry(attempt, doing)
 
 
 async def servers(cluster: Cluster) -> list[ServerState]:

@@ -232,6 +232,10 @@ class SqliteLog:
 
         await self.write(transaction)
 
+    async def dismiss(self, group_id: str, instance_id: str) -> bool:
+        """Take a member with this instance id out of a group."""
+        return await self.write(lambda db: Membership(db, group_id, "", instance_id).dismiss())
+
     async def servers(self) -> Sequence[ServerState]:
         """Return the servers of the log: it is a file."""
         return ()

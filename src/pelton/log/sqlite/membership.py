@@ -100,6 +100,15 @@ class Membership:
         self._remove(self.member_id)
         self.rebalance()
 
+    def dismiss(self) -> bool:
+        """Take the other members with this instance id out of the group; return whether there was one."""
+        namesakes = self._namesakes()
+        for member_id in namesakes:
+            self._remove(member_id)
+        if namesakes:
+            self.rebalance()
+        return bool(namesakes)
+
     def _remove(self, member_id: str) -> None:
         for table in ("members", "owners"):
             statement = f"DELETE FROM {table} WHERE group_id = ? AND member_id = ?"  # noqa: S608 - our two tables

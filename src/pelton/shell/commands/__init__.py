@@ -7,6 +7,7 @@ from pelton.shell.commands.describe import Describe
 from pelton.shell.commands.dlq import dlq
 from pelton.shell.commands.doctor import Doctor
 from pelton.shell.commands.lag import ShowLag
+from pelton.shell.commands.leave import Leave
 from pelton.shell.commands.sql import Sql
 from pelton.shell.commands.table import table
 from pelton.shell.commands.topics import topics
@@ -17,6 +18,7 @@ __all__ = [
     "Backup",
     "Describe",
     "Doctor",
+    "Leave",
     "Restore",
     "ShowLag",
     "ShowTopology",
