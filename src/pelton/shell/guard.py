@@ -5,6 +5,9 @@ somebody's browser shows must not reach it under a name of its own (DNS rebindin
 a token (PELTON_WEB_TOKEN) it may listen anywhere, and every request needs the token, or the cookie of a session that it
 opened, except for probes of health, and for webhooks, whose senders sign what they send. What a browser changes by its
 cookie needs the session's CSRF token as well.
+
+Whatever is answered, by whichever page, also one that another worker made, tells browsers to take it for nothing else
+than it says it is.
 """
 
 from __future__ import annotations
@@ -24,7 +27,17 @@ from pelton.console.sessions import CSRF_FIELD, CSRF_HEADER, SESSION, SESSION_CO
 from pelton.console.signing import SIGN_IN_PATH
 from pelton.errors import ConfigurationError
 
-__all__ = ["COOKIE", "OPEN_PATHS", "TOKEN_VARIABLE", "Token", "check_bind", "guard", "is_loopback", "web_address"]
+__all__ = [
+    "COOKIE",
+    "OPEN_PATHS",
+    "TOKEN_VARIABLE",
+    "Token",
+    "check_bind",
+    "guard",
+    "harden",
+    "is_loopback",
+    "web_address",
+]
 
 TOKEN_VARIABLE = "PELTON_WEB_TOKEN"  # noqa: S105 - the name of the variable
 COOKIE = "pelton_token"
@@ -33,6 +46,10 @@ COOKIE = "pelton_token"
 OPEN_PATHS = frozenset({"/livez", "/readyz", SIGN_IN_PATH})
 _TOKEN_CHARS_MIN = 16
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What every answer says, unless its page says otherwise.
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+#: What is no page, and is opened as one all the same, loads nothing and runs nothing.
+_POLICY_OF_DATA = "default-src 'none'; frame-ancestors 'none'"
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -149,6 +166,17 @@ def guard(token: Token | None, body_bytes_max: int, signed: Collection[str] = ()
         return await handler(request)
 
     return guarded
+
+
+async def harden(_: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers that an answer lacks before it is sent: for `Application.on_response_prepare`.
+
+    HTML and pictures that come without a policy of their own are left as the application made them.
+    """
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if response.status != 304 and not response.content_type.startswith(("text/html", "image/")):  # 304 has no type
+        response.headers.setdefault("Content-Security-Policy", _POLICY_OF_DATA)
 
 
 def _unauthorised(request: web.Request, token: Token) -> web.Response | None:

@@ -11,7 +11,7 @@ from faust.web.drivers.aiohttp import Web as AiohttpWeb
 from pelton.console.logged import RecentErrors
 from pelton.console.routes import mount
 from pelton.console.surroundings import CONSOLE, Console
-from pelton.shell.guard import check_bind, guard
+from pelton.shell.guard import check_bind, guard, harden
 from pelton.shell.json_logs import where
 from pelton.shell.viewing import ConsoleWorker
 
@@ -28,6 +28,7 @@ class Web(AiohttpWeb):
         super().__init__(cast(Any, app), **options)
         self._token = app.web_token
         self.web_app.middlewares.insert(0, guard(self._token, app.config.web_body_bytes_max, app.signed_paths))
+        self.web_app.on_response_prepare.append(harden)
         #: What the console's pages stand in, and the application's, where they have the console's frame.
         sessions = self._token.sessions if self._token is not None else None
         self.console = Console(ConsoleWorker(app), RecentErrors(where), sessions, app.links, app.cards)

@@ -40,6 +40,14 @@ async def serving(directory: Path, **options: Any) -> AsyncIterator[tuple[str, a
         async def post(self, request: Request) -> Response:
             return self.text(str(len(await self.read_request_content(request))))
 
+    @app.page("/html/")
+    async def html(self: View, request: Request) -> Response:
+        return self.html("<script>1</script>")
+
+    @app.page("/own/")
+    async def own(self: View, request: Request) -> Response:
+        return self.text("mine", headers={"Content-Security-Policy": "default-src 'self'"})
+
     for path in PROBES:
 
         @app.page(path, name=path)
@@ -145,6 +153,23 @@ async def test_without_a_token_only_this_machine_is_answered(tmp_path: Path) -> 
             assert response.status == 403
         async with session.post("/echo/", data=b"x", headers={"Origin": f"http://{address}"}) as response:
             assert response.status == 200
+
+
+async def test_every_answer_says_what_a_browser_may_make_of_it(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (_, session):
+        paths = ("/echo/", "/nowhere/", "/router/", "/api/console/home", "/api/topics", "/static/console/dom.js", "/")
+        for path in paths:
+            async with session.get(path) as response:
+                assert response.headers["X-Content-Type-Options"] == "nosniff", path
+                assert response.headers["Referrer-Policy"] == "no-referrer", path
+                assert "default-src 'none'" in response.headers["Content-Security-Policy"], path
+        async with session.get("/echo/", headers={"Host": "evil.example"}) as response:
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+        async with session.get("/html/") as response:
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert "Content-Security-Policy" not in response.headers, "a page of the program's says itself"
+        async with session.get("/own/") as response:
+            assert response.headers["Content-Security-Policy"] == "default-src 'self'"
 
 
 async def chunks(size: int) -> AsyncIterator[bytes]:
