@@ -15,7 +15,7 @@ from aiohttp import web
 from pelton.console.answers import refusal
 from pelton.console.surroundings import CONSOLE
 
-__all__ = ["changes", "writes_allowed"]
+__all__ = ["changes", "read_only", "writes_allowed"]
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -25,14 +25,19 @@ def writes_allowed(request: web.Request) -> bool:
     return request.app[CONSOLE].sessions is not None
 
 
+def read_only() -> web.Response:
+    """Return the answer to whoever would change something: 403, and how it would be allowed."""
+    hint = "set PELTON_WEB_TOKEN, and sign in with it"
+    return refusal(HTTPStatus.FORBIDDEN, "the web view is read-only without a token", hint)
+
+
 def changes(handler: _Handler) -> _Handler:
-    """Let a handler that changes something run only where that is allowed; else 403, saying how it would be."""
+    """Let a handler that changes something run only where that is allowed; else `read_only`."""
 
     @wraps(handler)
     async def guarded(request: web.Request) -> web.StreamResponse:
         if not writes_allowed(request):
-            hint = "set PELTON_WEB_TOKEN, and sign in with it"
-            return refusal(HTTPStatus.FORBIDDEN, "the web view is read-only without a token", hint)
+            return read_only()
         return await handler(request)
 
     return guarded

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from faust.web import View
 
+from pelton.console.security import read_only, writes_allowed
 from pelton.errors import ConfigurationError
 from pelton.runtime.pauses import Pause, Pauses
 
@@ -56,7 +57,8 @@ def serve_agents(app: App) -> None:
     """Have the worker's web server tell which agents are paused, and pause and resume them.
 
     GET `/agents`: agent -> its topics, and since when and why it is paused. POST `/agents/NAME/pause` and
-    `/agents/NAME/resume`; the reason may come as `?reason=`. They answer 202: all workers follow within a second.
+    `/agents/NAME/resume`; the reason may come as `?reason=`. They answer 202: all workers follow within a second; 403
+    without a token, as everything that the web view could change.
     """
 
     def told(name: str, paused: Mapping[str, Pause]) -> dict[str, Any]:
@@ -70,6 +72,8 @@ def serve_agents(app: App) -> None:
         pauses: bool
 
         async def post(self, request: Any, name: str) -> Any:
+            if not writes_allowed(request):
+                return read_only()
             try:
                 agent: Any = app.agents[agent_named(name, app.agents)]
             except ConfigurationError as error:
