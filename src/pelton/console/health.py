@@ -1,4 +1,8 @@
-"""Whether all is well, in one line: the worst that any worker, partition or topic has to tell, and why."""
+"""Whether all is well, in one line: the worst that any worker, partition or topic has to tell, and why.
+
+What deploy/monitoring/alerts.yml wakes somebody for is told here too, by the same measures, and sooner where a moment
+tells as much as minutes.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,14 @@ _IN_WORDS = {
 }
 
 
+#: As the rules of deploy/monitoring have it, in seconds, and as counts.
+_LAG_TOO_OLD_S = 300
+_RESTORE_TOO_LONG_S = 900
+_LACKING_TOO_LONG_S = 600
+_COMMIT_FAILURES_MAX = 3
+_LATE_SHARE_MAX = 0.1
+
+
 class Verdict(NamedTuple):
     """The worst level there is, and the reasons, the worst first; none when all is well."""
 
@@ -34,6 +46,7 @@ def judge(workers: Sequence[Colleague], partitions: int) -> Verdict:
     """Return how the application does. partitions: how many numbers there are to be owned."""
     found = [reason for one in workers for reason in _of(one, several=len(workers) > 1)]
     found += _unowned(workers, partitions)
+    found += _together([one.report for one in workers if one.report is not None])
     found.sort(key=lambda reason: -LEVELS.index(reason[0]))
     return Verdict(found[0][0] if found else "ok", list(dict.fromkeys(found)))
 
@@ -61,6 +74,41 @@ def _of(worker: Colleague, *, several: bool) -> Iterator[tuple[Level, str]]:
         # After a start what waited is worked off at first: that a young window sees it grow tells nothing.
         if lag.status != "OK" and (level == "bad" or lag.complete >= 1):
             yield level, f"{lag.topic} {_IN_WORDS[lag.status]} ({lag.lag:,} records, {lag.lag_s:.0f} s)"
+        elif lag.lag_s > _LAG_TOO_OLD_S and lag.complete >= 1:
+            yield "degraded", f"{lag.topic} is {lag.lag_s / 60:.0f} minutes behind ({lag.lag:,} records)"
+    yield from ((level, f"{name}{what}") for level, what in _lately(told))
+
+
+def _lately(told: WorkerReport) -> Iterator[tuple[Level, str]]:
+    lately = told.lately
+    for one in told.partitions:
+        if one.state == "restoring" and one.restore_s > _RESTORE_TOO_LONG_S:
+            yield "bad", f"partition {one.number} is being restored for {one.restore_s / 60:.0f} minutes"
+    if lately.commit_failures > _COMMIT_FAILURES_MAX:
+        yield "degraded", f"it went back to an earlier commit {lately.commit_failures} times in 10 minutes"
+    if lately.late_share is not None and lately.late_share > _LATE_SHARE_MAX:
+        yield "degraded", f"its event loop answers more than a second late, {100 * lately.late_share:.0f} % of the time"
+
+
+def _together(told: Sequence[WorkerReport]) -> Iterator[tuple[Level, str]]:
+    """Yield what is told of all workers together: what they lose, leave, and share."""
+    if lost := sum(one.lately.records_lost for one in told):
+        yield "bad", f"{_records(lost)} of the last 15 minutes were deleted by the log before they were read"
+    if dead := sum(one.lately.dead_lettered for one in told):
+        yield "degraded", f"{_records(dead)} of the last 15 minutes could not be processed: see the dead letters"
+    if lacking := max((one.lately.lacking for one in told), default=0):
+        for_s = max(one.lately.lacking_s for one in told)
+        level: Level = "bad" if for_s > _LACKING_TOO_LONG_S else "degraded"
+        yield level, f"partitions of the log lack a replica in sync: {lacking}"
+    committed = [one.lately.committed for one in told]
+    behind = sum(lag.lag for one in told for lag in one.lags)
+    idle = bool(told) and not any(count is None or count for count in committed)
+    if idle and behind and not any(one.paused for one in told):
+        yield "bad", f"nothing was committed for 5 minutes, and {_records(behind)} wait"
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def _waiting(told: WorkerReport) -> Iterator[str]:

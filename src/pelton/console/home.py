@@ -103,6 +103,7 @@ def merged_lags(told: Iterable[WorkerReport]) -> list[TopicLag]:
             worst([one.status for one in parts]),
             min(one.complete for one in parts),
             [int(value) for value in _added([one.trend for one in parts])],
+            _most([one.trend_s for one in parts]),
         )
         for topic, parts in by_topic.items()
     ]
@@ -113,6 +114,12 @@ def _added(trends: Iterable[Sequence[float]]) -> list[float]:
     """Return the sums of several trends, which all end now."""
     backwards = zip_longest(*(reversed(trend) for trend in trends), fillvalue=0.0)
     return [sum(values) for values in backwards][::-1]
+
+
+def _most(trends: Iterable[Sequence[float]]) -> list[float]:
+    """Return the largest of several trends, which all end now."""
+    backwards = zip_longest(*(reversed(trend) for trend in trends), fillvalue=0.0)
+    return [max(values) for values in backwards][::-1]
 
 
 def _errors(workers: Sequence[Colleague]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pelton.console.cards import Card, drawn
+from pelton.console.history import Lately
 from pelton.console.logged import LoggedError
 from pelton.console.surroundings import Console
 from pelton.metrics.burrow import Status, worst
@@ -23,7 +24,7 @@ class TopicLag(msgspec.Struct):
     """How far a worker is behind on a topic.
 
     partitions: of it, here. complete: how much there is of the windows that the status is judged by, 0 to 1. trend: lag
-    of the last minutes, oldest first.
+    of the last minutes, oldest first; trend_s: the same in seconds.
     """
 
     topic: str
@@ -33,16 +34,21 @@ class TopicLag(msgspec.Struct):
     status: Status
     complete: float = 1.0
     trend: list[int] = []
+    trend_s: list[float] = []
 
 
 class Owned(msgspec.Struct):
-    """A partition number of a worker. restored, restore_total: changelog records. left_s: None when nobody can tell."""
+    """A partition number of a worker. restored, restore_total: changelog records. left_s: None when nobody can tell.
+
+    restore_s: the seconds that the restore has taken so far.
+    """
 
     number: int
     state: str
     restored: int = 0
     restore_total: int = 0
     left_s: float | None = None
+    restore_s: float = 0.0
 
 
 class AgentNow(msgspec.Struct):
@@ -78,6 +84,7 @@ class WorkerReport(msgspec.Struct):
     throughput: list[float] = []
     dead_lettered: int = 0
     records_lost: int = 0
+    lately: Lately = msgspec.field(default_factory=Lately)
     lags: list[TopicLag] = []
     partitions: list[Owned] = []
     standbys: dict[int, int] = {}
@@ -105,6 +112,7 @@ def report(console: Console) -> WorkerReport:
         read=history.rates("read"),
         written=history.rates("written"),
         errors=list(console.errors.latest())[:_ERRORS_TOLD],
+        lately=history.lately(),
         cards=[drawn(card) for card in console.cards],
     )
     statistics = worker.statistics()
@@ -119,7 +127,7 @@ def _tell(told: WorkerReport, statistics: RuntimeStatistics, rates: dict[str, fl
     told.paused = list(statistics.paused)
     told.dead_lettered, told.records_lost = statistics.dead_lettered, statistics.records_lost
     told.partitions = [
-        Owned(one.number, one.state, one.restored, one.restore_total, one.restore_left_s)
+        Owned(one.number, one.state, one.restored, one.restore_total, one.restore_left_s, one.restore_s)
         for one in sorted(statistics.partitions, key=lambda one: one.number)
     ]
     told.standbys = {one.number: sum(one.lag.values()) for one in statistics.standbys}
@@ -145,6 +153,7 @@ def _lags(console: Console, lags: Sequence[PartitionLag]) -> list[TopicLag]:
             worst([one.status for one in found]),
             min(one.complete for one in found),
             list(console.history.lag(topic)),
+            list(console.history.lag_s(topic)),
         )
         for topic, found in sorted(by_topic.items())
     ]

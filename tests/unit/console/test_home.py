@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from pelton.console.home import merged_lags, state_of
 from pelton.console.logged import RecentErrors
 from pelton.console.report import Owned, TopicLag, WorkerReport, report
 from pelton.log.contract import MemberInfo
+from pelton.runtime.measures import STEP_S, Histogram, Measured
 from pelton.runtime.partition import PartitionStatistics
 from pelton.runtime.task_options import TaskStatistics
 from pelton.runtime.watchdog import Health, Trouble
@@ -39,7 +40,7 @@ def test_rates_and_trends_come_from_what_was_counted() -> None:
     told = report(observed(StagedWorker(), (0, 5), (200, 50), (600, 500)))
     assert told.rate == 150.0
     assert told.throughput == [100.0, 200.0]
-    assert told.lags == [TopicLag("orders", 1, 500, 1.0, "OK", 1.0, [5, 50, 500])]
+    assert told.lags == [TopicLag("orders", 1, 500, 1.0, "OK", 1.0, [5, 50, 500], [1.0, 1.0, 1.0])]
 
 
 def test_a_partition_that_leaves_makes_no_negative_rate() -> None:
@@ -120,6 +121,91 @@ async def test_health_in_one_line(worker: StagedWorker, level: str, reason: str)
     assert [text.startswith(reason) for _, text in verdict.reasons] == ([True] if reason else [])
 
 
+def delays(*each_s: float) -> Measured:
+    histogram = Histogram(STEP_S)
+    for delay_s in each_s:
+        histogram.observe(delay_s)
+    return Measured(loop_delay_s=histogram.statistics())
+
+
+class Log:
+    """What a log tells of itself, as far as health looks at it."""
+
+    under_replicated: ClassVar = {"orders": 2}
+
+
+@pytest.mark.parametrize(
+    ("now", "behind", "after_s", "level", "reason"),
+    [
+        ({"dead_lettered": 1}, 0, 2, "degraded", "1 record of the last 15 minutes could not be processed"),
+        ({"dead_lettered": 2}, 0, 800, "degraded", "2 records of the last 15 minutes could not be processed"),
+        ({"records_lost": 7}, 0, 2, "bad", "7 records of the last 15 minutes were deleted by the log"),
+        ({"commit_failures": 3}, 0, 2, "ok", ""),
+        ({"commit_failures": 4}, 0, 2, "degraded", "it went back to an earlier commit 4 times in 10 minutes"),
+        ({"log": Log()}, 0, 2, "degraded", "partitions of the log lack a replica in sync: 2"),
+        ({"measured": delays(*[0.001] * 80, *[1.5] * 20)}, 0, 2, "ok", ""),
+        ({"measured": delays(*[0.001] * 80, *[1.5] * 20)}, 0, 300, "degraded", "its event loop answers more than"),
+        ({"measured": delays(*[0.001] * 95, *[1.5] * 5)}, 0, 300, "ok", ""),
+        ({}, 9, 200, "ok", ""),
+        ({}, 9, 300, "bad", "nothing was committed for 5 minutes, and 9 records wait"),
+        ({"committed_records": 1}, 9, 300, "ok", ""),
+        ({"paused": ("a",)}, 9, 300, "degraded", "agent a is paused"),
+    ],
+)
+async def test_health_knows_what_the_alerts_know(
+    now: dict[str, Any], behind: int, after_s: float, level: str, reason: str
+) -> None:
+    worker = StagedWorker(told=statistics(), behind=[lag("orders", 0, behind)])
+    made = console(worker)
+    made.history.observe()
+    assert isinstance(worker.clock, StagedClock)
+    worker.clock.now_s += after_s
+    worker.told = statistics(**now)
+    made.history.observe()
+    verdict = judge(await Gathering(made).workers(), 0)
+    assert verdict.level == level
+    assert [text.startswith(reason) for _, text in verdict.reasons] == ([True] if reason else [])
+
+
+async def test_what_was_long_ago_is_forgotten_and_what_lasts_gets_worse() -> None:
+    worker = StagedWorker(told=statistics())
+    made = console(worker)
+    assert isinstance(worker.clock, StagedClock)
+    levels: list[str] = []
+    for told in (statistics(), statistics(dead_lettered=5, log=Log()), statistics(dead_lettered=5, log=Log())):
+        worker.told = told
+        made.history.observe()
+        levels.append(judge(await Gathering(made).workers(), 0).level)
+        worker.clock.now_s += 1_000
+    assert levels == ["ok", "degraded", "bad"]
+    worker.told = statistics(dead_lettered=5)
+    made.history.observe()
+    assert judge(await Gathering(made).workers(), 0).level == "ok"
+
+
+async def test_a_restore_that_takes_too_long_and_a_lag_that_is_too_old() -> None:
+    restoring = PartitionStatistics(3, "restoring", 0, 25, 100, 901.0)
+    worker = StagedWorker(told=statistics(partitions=(restoring,)), behind=[lag("t", 0, 9, 660.0)])
+    verdict = judge(await Gathering(console(worker)).workers(), 0)
+    assert verdict.reasons == [
+        ("bad", "partition 3 is being restored for 15 minutes"),
+        ("degraded", "partition 3 is being restored, 25 %"),
+        ("degraded", "t is 11 minutes behind (9 records)"),
+    ]
+
+
+def test_the_trend_of_lag_is_told_in_seconds_too() -> None:
+    worker = StagedWorker(told=statistics())
+    made = console(worker)
+    for seconds in (0.5, 2.0):
+        worker.behind = [lag("orders", 0, 5, seconds), lag("orders", 1, 5, 0.25)]
+        made.history.observe()
+    (told,) = report(made).lags
+    assert (told.trend, told.trend_s) == ([10, 10], [0.5, 2.0])
+    there = WorkerReport("b", lags=[TopicLag("orders", 1, 5, 9.0, "OK", 1.0, [1], [9.0])])
+    assert merged_lags([WorkerReport("a", lags=[told]), there])[0].trend_s == [0.5, 9.0]
+
+
 def test_lags_of_several_workers_are_one() -> None:
     one = WorkerReport("a", lags=[TopicLag("t", 2, 5, 1.0, "OK", 1.0, [1, 2, 5]), TopicLag("u", 2, 0, 0.0, "OK")])
     two = WorkerReport("b", lags=[TopicLag("t", 1, 3, 9.0, "STALL", 0.5, [4, 3])])
@@ -131,7 +217,7 @@ def test_lags_of_several_workers_are_one() -> None:
 
 def test_restores_are_told() -> None:
     worker = StagedWorker(told=statistics(partitions=(PartitionStatistics(3, "restoring", 0, 25, 100, 5.0),)))
-    assert report(console(worker)).partitions == [Owned(3, "restoring", 25, 100, 15.0)]
+    assert report(console(worker)).partitions == [Owned(3, "restoring", 25, 100, 15.0, 5.0)]
 
 
 def test_what_is_logged_is_kept_and_repeats_count_once() -> None:

@@ -46,6 +46,8 @@ function drawFigures(state) {
   const longest = Math.max(0, ...state.lags.map((one) => one.trend.length));
   const total = Array.from({ length: longest }, (_, back) => state.lags.reduce((sum, one) => sum + (one.trend.at(back - longest) ?? 0), 0));
   sparkline(byId("lag-trend"), total, `records behind in the last minutes, at most ${number(Math.max(0, ...total))}`);
+  const oldest = Array.from({ length: longest }, (_, back) => Math.max(0, ...state.lags.map((one) => one.trend_s.at(back - longest) ?? 0)));
+  sparkline(byId("lag-s-trend"), oldest, `behind in time in the last minutes, at most ${duration(Math.max(0, ...oldest))}`);
 }
 
 function drawLags({ lags }) {
@@ -63,8 +65,10 @@ function lagRow(one) {
   const before = one.trend.at(-31) ?? one.trend[0] ?? one.lag;
   const [arrow, said] = one.lag > before * 1.1 + 1 ? ["↗", "growing"] : one.lag < before * 0.9 - 1 ? ["↘", "shrinking"] : ["→", "steady"];
   const spark = sparkline(svg("svg", { class: "spark" }), one.trend, `${one.topic}: ${said}, at most ${number(Math.max(0, ...one.trend))} records`);
+  const late = sparkline(svg("svg", { class: "spark" }), one.trend_s, `${one.topic}: at most ${duration(Math.max(0, ...one.trend_s))} behind`);
   return element("tr", "", element("td", "", topicLink(one.topic)), element("td", "right", number(one.lag)),
     element("td", "right", one.lag ? duration(one.lag_s) : "–"), element("td", "", element("span", "trend", spark, ` ${arrow}`, element("span", "wide", said))),
+    element("td", "wide", element("span", "trend", late)),
     element("td", "", element("span", `badge ${CLASSES[one.status] ?? ""}`, one.status)), element("td", "right wide", number(one.partitions)));
 }
 
