@@ -1,20 +1,24 @@
-"""What the pages show: plain values of tables, whichever worker has them; and what this worker counts and saw last."""
+"""What the pages show: rows and alerts, whichever worker has them; and what this worker counts and saw last."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from heapq import nlargest
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from app.agents import latest_alerts
-from app.bank import app
+from app.bank import alerts, app
 from app.everywhere import value_of
+from app.logbook import entries
 from app.models import AccountProfile, Alert, AlertHistory
 from app.tables import alert_histories, minutes, profiles
 from pelton import UnavailableError
 
-__all__ = ["account_view", "alerts_of", "latest", "progress"]
+__all__ = ["account_view", "alerts_of", "latest", "latest_of_all", "progress"]
 
 #: Minutes shown of one account, newest last.
 WINDOWS_SHOWN = 60
@@ -45,17 +49,27 @@ def latest(limit: int) -> list[Alert]:
     return list(islice(latest_alerts, limit))
 
 
+async def latest_of_all(limit: int) -> Sequence[Alert]:
+    """Return the latest alerts of all accounts, newest first, whichever workers gave them."""
+    topic = alerts.get_topic_name()
+    found = [msgspec.json.decode(entry.value, type=Alert) async for entry in entries(topic, last=limit)]
+    return nlargest(limit, found, key=lambda alert: alert.ts)
+
+
 async def alerts_of(account: str) -> list[Alert]:
     """Return the latest alerts of an account, newest first. Raises: UnavailableError."""
     history: AlertHistory = await value_of(alert_histories, account, AlertHistory())
     return history.alerts
 
 
-async def account_view(account: str) -> dict[str, Any] | None:
-    """Return profile, minutes and alerts of an account, or None when it never paid. Raises: UnavailableError."""
+async def account_view(account: str) -> dict[str, Any]:
+    """Return profile, minutes and alerts of an account; no payments of one that never paid.
+
+    Raises: UnavailableError.
+    """
     profile: AccountProfile | None = await value_of(profiles, account)
     if profile is None:
-        return None
+        return {"account": account, "payments": 0, "typical_amount": 0, "countries": [], "windows": [], "alerts": []}
     return {
         "account": account,
         "payments": profile.payments,

@@ -1,4 +1,4 @@
-"""`GET /alerts?account=…&limit=…`: the latest alerts, of one account or of this worker."""
+"""`GET /alerts?account=…&limit=…`: the latest alerts, of one account or of all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http import HTTPStatus
 from app.bank import app
 from app.pages.answers import answer, refusal
 from app.tables import ALERTS_KEPT
-from app.view import alerts_of, latest
+from app.view import alerts_of, latest, latest_of_all
 from pelton import HomeLine, Request, Response, UnavailableError, View
 
 __all__ = ["alert_lines", "alerts_page"]
@@ -24,7 +24,7 @@ async def alerts_page(self: View, request: Request) -> Response:
         return refusal(HTTPStatus.BAD_REQUEST, f"expected 1 to {LIMIT_MAX}, got {wanted[:32]!r}", field="limit")
     try:
         if not account:
-            return answer({"scope": "what this worker saw last", "alerts": latest(limit)})
+            return answer({"scope": "all accounts", "alerts": await latest_of_all(limit)})
         return answer({"scope": f"account {account}", "alerts": (await alerts_of(account))[:limit]})
     except UnavailableError as error:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)

@@ -7,8 +7,9 @@ from itertools import islice
 import msgspec
 
 from app import app
+from app.agents import latest_alerts
 from app.bank import alerts, transactions
-from app.models import Transaction
+from app.models import Alert, Transaction
 from app.oracle import replay
 from app.simulation import Plan, transactions_from
 from app.tables import profiles
@@ -58,7 +59,13 @@ def test_ways_in_and_out() -> None:
         account = driver.request("GET", "/api/account?id=acc-1").json()
         assert (account["payments"], account["countries"]) == (6, ["DE"])
         assert account["windows"] == [{"start": 1_767_571_200.0, "count": 6, "total": 120.0}]
-        assert driver.request("GET", "/api/account?id=nobody").status == 404
+        assert driver.request("GET", "/api/account?id=nobody").json()["payments"] == 0
+
+        latest_alerts.clear()  # another worker saw it, and this one something else
+        latest_alerts.append(msgspec.convert({**alert, "id": "seen here"}, Alert))
+        for path in ("/alerts", "/api/overview"):
+            assert [one["id"] for one in driver.request("GET", path).json()["alerts"]] == ["velocity:t4"], path
+        latest_alerts.clear()
         overview = driver.request("GET", "/api/overview").json()
         assert overview["committed_records"] == overview["records_in"] >= 7
 

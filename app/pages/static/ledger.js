@@ -106,9 +106,10 @@ async function refresh() {
   const account = shown;
   const question = ++asked;
   const path = `/accounts/${encodeURIComponent(account)}`;
-  const [[told, found], [status, state]] = await Promise.all([ask(`${path}/events`), ask(at === null ? path : `${path}?at=${at}`)]);
-  if (account !== shown || question !== asked) return;
+  const [told, found] = await ask(`${path}/events`);
   const known = told === 200 && found.events.length > 0;
+  const [status, state] = known ? await ask(at === null ? path : `${path}?at=${at}`) : [0, null];
+  if (account !== shown || question !== asked) return;
   const trouble = !told ? "The worker does not answer." : found.error || (known ? "" : `Nothing has happened to ${account} yet.`);
   byId("trouble").textContent = trouble;
   byId("found").hidden = !known;

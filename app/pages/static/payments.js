@@ -5,7 +5,6 @@ import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 1000;
 
-let before = null; // the last overview, to tell a rate from two counts
 let shownAccount = null;
 let shownText = null; // the answer that is drawn now
 
@@ -37,23 +36,19 @@ function fill(list, alerts) {
 
 // ---- progress
 
-function draw(overview) {
-  if (before && overview.now > before.now && overview.records_in >= before.records_in) {
-    byId("throughput").textContent = number((overview.records_in - before.records_in) / (overview.now - before.now));
-  }
-  before = overview;
-  const lags = Object.values(overview.lag);
-  byId("lag").textContent = number(lags.reduce((sum, lag) => sum + lag, 0));
-  byId("committed").textContent = number(overview.committed_records);
-  byId("partitions").textContent = number(overview.partitions);
-  byId("none").hidden = overview.alerts.length > 0;
-  fill(byId("alerts"), overview.alerts);
+function draw(all, { alerts }) {
+  byId("throughput").textContent = number(all.rate);
+  byId("lag").textContent = number(all.lag);
+  byId("workers").textContent = number(all.workers.length);
+  byId("partitions").textContent = number(all.workers.reduce((sum, one) => sum + one.partitions.length, 0));
+  byId("none").hidden = alerts.length > 0;
+  fill(byId("alerts"), alerts);
 }
 
 async function poll() {
-  const [status, overview] = await ask("/api/overview");
-  if (status === 200) {
-    draw(overview);
+  const [[told, all], [status, found]] = await Promise.all([ask("/api/console/home"), ask("/alerts?limit=25")]);
+  if (told === 200 && status === 200) {
+    draw(all, found);
     connection.heard();
   }
   if (shownAccount && connection.heardAt && !document.hidden) await refreshAccount();
@@ -97,6 +92,7 @@ async function refreshAccount() {
 }
 
 function accountParts(found) {
+  if (!found.payments) return [element("p", "", `Nothing is known of account ${found.account}.`)];
   const paid = `${plural(found.payments, "payment")} seen, usually ${found.typical_amount.toFixed(2)}, in ${found.countries.join(", ")}`;
   const parts = [element("p", "", element("strong", "", found.account), ` – ${paid}`)];
   if (found.windows.length) parts.push(chart(found.windows));
