@@ -47,6 +47,7 @@ from pelton.web.openapi import (
 )
 from pelton.web.parameters import (
     KeyedTable,
+    absence_of,
     cursor_text,
     known,
     limit_of,
@@ -159,12 +160,13 @@ class TableApi:
         """Return what a key of a table holds."""
         table, query = self._table(name), known(query, KEY_PARAMETERS)
         wanted, reach, at_ms = asked_key(table, key, query), reach_of(query), time_of(query, "at")
+        absent = absence_of(query)
         since_ms, until_ms, limit = time_of(query, "since"), time_of(query, "until"), limit_of(query)
         if table.size_ms is None and (since_ms, until_ms) != (None, None):
             raise ConfigurationError(f'table "{name}" has no windows', hint="leave since= and until= out")
         if table.size_ms is None:
             answer = await self._queries().value(table, wanted, at_ms=at_ms, standby=reach.standby)
-            return _told(table, wanted, answer, {"value": answer.value})
+            return _told(table, wanted, answer, {"value": answer.value} if answer.found else {}, always=absent)
         if at_ms is not None:
             raise ConfigurationError(
                 f'table "{name}" has no history: its windows are', hint="ask for since= and until="
@@ -172,14 +174,17 @@ class TableApi:
         answer = await self._queries().windows(
             table, wanted, since_ms=since_ms, until_ms=until_ms, limit=limit, standby=reach.standby
         )
-        return _told(table, wanted, answer, {"windows": _windows(answer.value), "more": answer.more})
+        content = {"windows": _windows(answer.value), "more": answer.more}
+        # That nothing lies in a part of time does not tell that there is no such key.
+        return _told(table, wanted, answer, content, always=absent or (since_ms, until_ms) != (None, None))
 
     async def versions(self, name: str, key: str, query: Mapping[str, str]) -> Reply:
         """Return what a key of a table held within its history."""
         table, query = self._table(name), known(query, VERSIONS_PARAMETERS)
         wanted = asked_key(table, key, query)
         answer = await self._queries().versions(table, wanted, limit=limit_of(query))
-        return _told(table, wanted, answer, {"versions": _versions(answer.value), "more": answer.more})
+        content = {"versions": _versions(answer.value), "more": answer.more}
+        return _told(table, wanted, answer, content, always=absence_of(query))
 
     async def changelog(self, name: str, key: str, query: Mapping[str, str]) -> Reply:
         """Return what was written to a key, newest first; so much of the changelog is read, and no more."""
@@ -278,11 +283,11 @@ def describe(table: KeyedTable) -> dict[str, Any]:
     }
 
 
-def _told(table: KeyedTable, key: object, answer: Answer, content: Mapping[str, Any]) -> Reply:
-    """Return what is known of a key; that there is nothing is 404, and says so from the same source."""
+def _told(table: KeyedTable, key: object, answer: Answer, content: Mapping[str, Any], *, always: bool = False) -> Reply:
+    """Return what is known of a key; that there is nothing is 404, unless always, and says so from the same source."""
     shown = shown_key(table, key, found=answer.found)
     about = {"table": table.name, "key": shown, "source": answer.source, "stale": _stale(answer.source)}
-    if answer.found:
+    if answer.found or always:
         return Reply({**about, **content})
     return Reply({"error": f'table "{table.name}" has no such key', "hint": None, **about}, HTTPStatus.NOT_FOUND)
 

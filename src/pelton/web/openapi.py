@@ -52,6 +52,7 @@ _QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "limit": ("How many at most.", {"type": "integer", "minimum": 1, "maximum": ROWS_MAX, "default": 100}),
     "cursor": ("`next` of the page before.", STRING),
     "standby": ("Whether a copy may answer where the owner cannot.", {**_CHOICE, "default": "allow"}),
+    "absent": ("Whether that nothing is there is an answer; else it is 404.", {**_CHOICE, "default": "never"}),
     "partial": ("Whether partitions may be left out that nobody can answer for.", {**_CHOICE, "default": "never"}),
     "keys": (
         "How the key is written in the path: as the table's keys are, as JSON, or as it is stored, in base64url.",
@@ -68,9 +69,9 @@ _QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 _OF_A_KEY = frozenset({"keys", "partition"})
-SCAN_PARAMETERS = frozenset(_QUERY) - _OF_A_KEY - {"before"}
-KEY_PARAMETERS = _OF_A_KEY | {"at", "since", "until", "limit", "standby"}
-VERSIONS_PARAMETERS = _OF_A_KEY | {"limit"}
+SCAN_PARAMETERS = frozenset(_QUERY) - _OF_A_KEY - {"before", "absent"}
+KEY_PARAMETERS = _OF_A_KEY | {"at", "since", "until", "limit", "standby", "absent"}
+VERSIONS_PARAMETERS = _OF_A_KEY | {"limit", "absent"}
 CHANGELOG_PARAMETERS = _OF_A_KEY | {"before", "limit"}
 PLACES_PARAMETERS = _OF_A_KEY
 _RANGE_PARAMETERS = SCAN_PARAMETERS - {"limit", "cursor", "partial"}
@@ -160,7 +161,7 @@ def _sql() -> dict[str, Any]:
 
 
 _REFUSALS = (
-    ("404", "There is no such table, or key."),
+    ("404", "There is no such table, or key. Of a key's windows of a time, none is an empty list."),
     ("410", "The time is further back than the history."),
     ("503", "Nobody can answer now for what it takes."),
 )

@@ -24,6 +24,7 @@ from pelton.window import as_ms, window_key_prefix
 __all__ = [
     "KeyRange",
     "ScanParameters",
+    "absence_of",
     "bad_parameter",
     "cursor_text",
     "key_of",
@@ -135,6 +136,11 @@ def time_of(query: _Query, name: str) -> int | None:
 def reach_of(query: _Query) -> Reach:
     """Return how far an answer may go. Raises: ConfigurationError."""
     return Reach(standby=_allowed(query, "standby", "allow"), partial=_allowed(query, "partial", "never"))
+
+
+def absence_of(query: _Query) -> bool:
+    """Return whether that nothing is there is an answer like any other. Raises: ConfigurationError."""
+    return _allowed(query, "absent", "never")
 
 
 def scan_parameters(table: KeyedTable, query: _Query) -> ScanParameters:

@@ -177,6 +177,28 @@ def test_the_changelog_of_a_key_is_told_newest_first_in_pieces(driver: Driver, b
     assert told(driver, "/api/tables/balances/nobody/changelog")["changes"] == []
 
 
+def test_a_time_in_which_a_key_has_no_window_is_an_answer(driver: Driver, bank: Bank) -> None:
+    spend(driver, bank, "alice", at=NOON)
+    path = "/api/tables/minutes/alice"
+    empty = told(driver, f"{path}?since={NOON + 60}")
+    assert (empty["windows"], empty["more"], empty["key"], empty["source"]["role"]) == ([], False, "alice", "owner")
+    assert told(driver, f"{path}?until={NOON}")["windows"] == []
+    assert [one["start_ms"] for one in told(driver, f"{path}?until={NOON + 1}")["windows"]] == [int(NOON) * 1000]
+    assert "no such key" in told(driver, "/api/tables/minutes/nobody", 404)["error"]
+
+
+@pytest.mark.parametrize("page", ["balances/nobody", "minutes/nobody", "balances/nobody/versions"])
+def test_who_says_so_is_answered_that_nothing_is_there(driver: Driver, page: str) -> None:
+    path = f"/api/tables/{page}"
+    assert "no such key" in told(driver, path, 404)["error"]
+    answer = told(driver, f"{path}?absent=allow")
+    assert (answer["key"], answer["source"]["role"]) == ("nobody", "owner")
+    assert "value" not in answer
+    assert not answer.get("windows")
+    assert not answer.get("versions")
+    assert "absent" in told(driver, f"{path}?absent=so", 400)["error"]
+
+
 def test_sizes_and_places_say_where_a_table_lies_without_reading_it(driver: Driver, bank: Bank) -> None:
     spend(driver, bank, *(f"account-{number}" for number in range(20)))
     sizes = {one["name"]: one for one in told(driver, "/api/sizes")["tables"]}

@@ -2,15 +2,18 @@
 
 import { bars } from "./chart.js";
 import { byId, element, number, plural } from "./dom.js";
+import { connection, watch } from "./live.js";
 import { asked, cell, fieldsOf, header, isRecord, seconds, shown, text, utc } from "./values.js";
 
 const WINDOWS = 120;
+const PERIOD_MS = 2000;
 const parameters = new URLSearchParams(location.search);
 const name = decodeURIComponent(location.pathname.split("/")[2]);
 const trouble = byId("trouble");
 let table = null;
 let place = null;
 let now; // what the key holds; undefined where there is nothing
+let past; // what it held at the time that is looked at
 
 /** The address of something about this key; more: [name, value] pairs. */
 function of(page, ...more) {
@@ -33,27 +36,61 @@ async function begin() {
   byId("kind").textContent = kinds.filter(Boolean).map((kind) => `, ${kind}`).join("");
   for (const one of document.querySelectorAll("#changes .window")) one.hidden = !table.window_ms;
   await places();
-  if (table.window_ms) await windows(null);
+  const wanted = parameters.get("window");
+  if (table.window_ms) await (/^-?\d+(\.\d+)?$/.test(wanted ?? "") ? around(1000 * Number(wanted)) : windows(null));
   else await value();
   if (table.history) await versions();
+  setTimeout(renew, PERIOD_MS);
+}
+
+/** Asks again for what may have changed: where the key lives, and what it holds now. What is looked at of its past stays. */
+async function renew() {
+  if (!document.hidden) {
+    const placed = await places();
+    if (!table.window_ms) await value();
+    else if (latest && !searching) await newer();
+    else if (placed) connection.heard();
+  }
+  setTimeout(renew, PERIOD_MS);
+}
+
+const drawnAs = new Map();
+
+/** Draws a part of the page, unless it is as it was: what somebody has opened or marked in it stays. */
+function fill(id, told, ...parts) {
+  const text = JSON.stringify(told) ?? "nothing";
+  if (drawnAs.get(id) === text) return false;
+  drawnAs.set(id, text);
+  byId(id).replaceChildren(...parts.flatMap((make) => make()));
+  return true;
+}
+
+/** Says who told what is shown, or, where nobody could tell it again, until when it was so. */
+function attribute(section, source, answer) {
+  if (answer) {
+    connection.heard();
+    fill(source, [answer.source, answer.stale, answer.windows?.length], () => sourceWords(answer));
+  } else if (!section.hidden && !section.classList.contains("old")) {
+    const since = connection.heardAt === null ? "" : ` at ${new Date(connection.heardAt).toLocaleTimeString("en-GB")}`;
+    byId(source).append(element("span", "warn", `That was so${since}; now nobody tells.`));
+    drawnAs.delete(source);
+  }
+  section.classList.toggle("old", !answer);
 }
 
 // -- now ---------------------------------------------------------------------------------------------
 
 async function value() {
-  const answer = await known(of(""), value);
+  const answer = await asked(of("", ["absent", "allow"]), trouble, value);
+  attribute(byId("value-section"), "source", answer);
   if (!answer) return;
   byId("value-section").hidden = false;
   now = answer.value;
   title(answer.key);
-  byId("source").replaceChildren(...sourceWords(answer));
-  if (answer.value === undefined) byId("value").replaceChildren(element("p", "empty", "The key holds nothing now."));
-  else byId("value").replaceChildren(fields(answer.value));
+  const nothing = () => element("p", "empty", "The key holds nothing now.");
+  const changed = fill("value", answer.value, () => (answer.value === undefined ? nothing() : fields(answer.value)));
+  if (changed && !byId("history-section").hidden) difference(past);
 }
-
-/** Asks about the key; that it holds nothing is an answer, too. */
-const known = (path, again, options = {}) =>
-  asked(path, trouble, again, { missing: { value: undefined, windows: [], versions: [], more: false }, ...options });
 
 function title(key) {
   if (key === undefined) return;
@@ -84,22 +121,77 @@ const whole = (value) => element("details", "", element("summary", "", "As JSON"
 // -- windows -----------------------------------------------------------------------------------------
 
 let drawn = [];
-let until = null;
+let earlier = null; // the end of the windows before these; null where there are none
+let latest = true; // whether the newest are shown, and kept so
+let searching = 0; // how many searches for windows are under way
+let questions = 0; // so that a late answer to an old question is passed over
 
-async function windows(before) {
-  const latest = place?.latest_ms ?? null;
-  const end = before ?? (latest === null ? null : latest + table.window_ms);
-  const span = end === null ? [] : [["since", seconds(end - WINDOWS * table.window_ms)], ["until", seconds(end)]];
-  const answer = await known(of("", ["limit", "1000"], ...span), () => windows(before));
-  if (!answer) return;
-  byId("windows-section").hidden = false;
+const windowsOf = (since, end, again) =>
+  asked(of("", ["limit", "1000"], ...(since === null ? [] : [["since", seconds(since)]]), ["until", seconds(end)]), trouble, again, { about: "windows" });
+
+/** The key's newest windows before a time: looks further and further back until there are some, and then closer where there are too many. */
+async function newestWindows(end, again) {
+  let [until, many] = [end, WINDOWS];
+  for (;;) {
+    const begin = until - many * table.window_ms;
+    const since = begin > 0 ? begin : null;
+    const answer = await windowsOf(since, until, again);
+    if (!answer) return null;
+    if (answer.more && many > 1) {
+      many = Math.max(1, Math.floor(Math.min(many, until / table.window_ms) / 4));
+    } else if (answer.windows.length || since === null) {
+      return { ...answer, windows: answer.windows.slice(-WINDOWS) };
+    } else {
+      [until, many] = [since, 8 * many];
+    }
+  }
+}
+
+/** Shows the windows around one that somebody came for. */
+const around = (start) => {
+  const half = (WINDOWS / 2) * table.window_ms;
+  return show(false, () => windowsOf(start - half > 0 ? start - half : null, start + half, () => around(start)));
+};
+
+const latestEnd = () => (place?.latest_ms ?? Date.now()) + table.window_ms;
+
+/** Shows the newest windows, or the newest before a time. */
+const windows = (before) => {
+  return show(before === null, () => newestWindows(before ?? latestEnd(), () => windows(before)));
+};
+
+/** Shows what has come since the newest were shown. */
+const newer = () => {
+  const end = latestEnd();
+  const since = drawn[0]?.start_ms ?? end - WINDOWS * table.window_ms;
+  return show(true, async () => {
+    const answer = await windowsOf(since > 0 ? since : null, end, newer);
+    return answer?.more ? newestWindows(end, newer) : answer && { ...answer, windows: answer.windows.slice(-WINDOWS) };
+  });
+};
+
+async function show(newestOnes, ask) {
+  const mine = (questions += 1);
+  latest = newestOnes;
+  searching += 1;
+  const answer = await ask();
+  searching -= 1;
+  if (mine !== questions) return;
+  if (answer) {
+    byId("windows-section").hidden = false;
+    byId("later").disabled = latest;
+    draw(answer);
+  }
+  attribute(byId("windows-section"), "windows-source", answer);
+}
+
+function draw(answer) {
   title(answer.key);
-  until = end === null ? null : end - WINDOWS * table.window_ms;
-  byId("earlier").disabled = until === null;
-  byId("later").disabled = before === null;
   drawn = answer.windows;
-  const range = end === null ? "" : `between ${utc(until)} and ${utc(end)}`;
-  byId("windows-said").replaceChildren(`${plural(drawn.length, "window")} ${range}${answer.more ? ", and more" : ""}. `, ...sourceWords(answer));
+  earlier = drawn[0]?.start_ms ?? null;
+  byId("earlier").disabled = earlier === null;
+  const range = drawn.length ? ` between ${utc(earlier)} and ${utc(drawn.at(-1).end_ms)}` : "";
+  if (!fill("windows-said", drawn, () => `${plural(drawn.length, "window")}${range}.`)) return;
   fieldChoice();
   chart();
   list();
@@ -131,7 +223,7 @@ function list() {
     element("td", "time", utc(one.end_ms)), ...names.map((field) => cell(field, typeOf(field), spread ? one.value[field] : one.value)))));
 }
 
-byId("earlier").addEventListener("click", () => windows(until));
+byId("earlier").addEventListener("click", () => windows(earlier));
 byId("later").addEventListener("click", () => windows(null));
 byId("field").addEventListener("change", chart);
 byId("window-form").addEventListener("submit", (event) => event.preventDefault());
@@ -142,7 +234,7 @@ let span = [0, 0];
 let wanted = 0;
 
 async function versions() {
-  const answer = await known(of("/versions", ["limit", "1000"]), versions);
+  const answer = await asked(of("/versions", ["limit", "1000"], ["absent", "allow"]), trouble, versions);
   if (!answer || !answer.versions.length) return;
   byId("history-section").hidden = false;
   const times = answer.versions.map((one) => one.since_ms).filter((one) => one !== null);
@@ -173,9 +265,10 @@ async function travel(time) {
   byId("slider").setAttribute("aria-valuetext", utc(ms));
   byId("moment").textContent = utc(ms);
   byId("at").value = utc(ms).replace(" ", "T");
-  const answer = await known(of("", ["at", seconds(ms)]), () => travel(ms), { about: "then" });
+  const answer = await asked(of("", ["at", seconds(ms)], ["absent", "allow"]), trouble, () => travel(ms), { about: "then" });
   if (mine !== wanted || !answer) return;
-  difference(answer.value);
+  past = answer.value;
+  difference(past);
 }
 
 function difference(then) {
@@ -208,16 +301,23 @@ byId("travel").addEventListener("submit", (event) => {
 
 // -- where -------------------------------------------------------------------------------------------
 
+/** Returns whether it was told. */
 async function places() {
   const answer = await asked(of("/places"), trouble, places);
-  if (!answer) return;
+  document.querySelector("#places").classList.toggle("old", !answer);
+  if (!answer) return false;
   place = answer.places.find((one) => one.role !== "standby") ?? answer.places[0] ?? null;
-  const rows = answer.places.map((one) => element("tr", "", element("td", "", one.worker || "this worker"), element("td", "", one.role),
-    element("td", "right", one.role === "standby" ? number(one.records_behind) : "0"), element("td", "right", one.role === "standby" ? `${one.heard_s.toFixed(1)} s ago` : "now")));
-  for (const one of answer.silent) rows.push(element("tr", "", element("td", "", one.worker), element("td", "bad", one.reason), element("td", "right", "–"), element("td", "right", "–")));
-  byId("partition").textContent = `In partition ${answer.partition}.`;
-  document.querySelector("#places tbody").replaceChildren(...rows);
+  fill("partition", answer.partition, () => `In partition ${answer.partition}.`);
+  fill("places-rows", [answer.places, answer.silent], () => answer.places.map(placeRow), () => answer.silent.map(silentRow));
+  return true;
 }
+
+function placeRow(one) {
+  const [behind, heard] = one.role === "standby" ? [number(one.records_behind), `${one.heard_s.toFixed(1)} s ago`] : ["0", "now"];
+  return element("tr", "", element("td", "", one.worker || "this worker"), element("td", "", one.role), element("td", "right", behind), element("td", "right", heard));
+}
+
+const silentRow = (one) => element("tr", "", element("td", "", one.worker), element("td", "bad", one.reason), element("td", "right", "–"), element("td", "right", "–"));
 
 // -- changelog ---------------------------------------------------------------------------------------
 
@@ -244,4 +344,5 @@ async function search() {
 }
 
 byId("search").addEventListener("click", search);
+watch();
 await begin();

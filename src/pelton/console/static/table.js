@@ -71,6 +71,12 @@ function said(page, given) {
   }
 }
 
+/** The page of a row's key; of a window, at that window. */
+function pageOf(row) {
+  const page = row.href.slice("/api".length);
+  return row.start_ms === undefined ? page : `${page}${page.includes("?") ? "&" : "?"}window=${seconds(row.start_ms)}`;
+}
+
 function rows(found) {
   const spread = table.columns !== null && found.every((row) => row.value !== null && typeof row.value === "object" && !("undecodable" in row.value));
   const columns = spread ? table.columns : [{ name: "value", type: table.value_type }];
@@ -78,7 +84,7 @@ function rows(found) {
   const heads = [header("Key"), ...(table.window_ms ? [header("Window")] : []), ...columns.map((one) => header(one.name, right(one))), header("Partition", true)];
   document.querySelector("#rows thead").replaceChildren(element("tr", "", ...heads));
   document.querySelector("#rows tbody").replaceChildren(...found.map((row) => {
-    const key = element("td", "key", link(row.href.slice("/api".length), text(row.key) || "(empty)"));
+    const key = element("td", "key", link(pageOf(row), text(row.key) || "(empty)"));
     const windows = table.window_ms ? [element("td", "time", utc(row.start_ms))] : [];
     const values = columns.map((one) => cell(one.name, one.type, spread ? row.value[one.name] : row.value));
     return element("tr", "", key, ...windows, ...values, element("td", "right soft", number(row.partition)));

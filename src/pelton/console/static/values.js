@@ -73,15 +73,15 @@ const RETRY_MS = 3000;
 /**
  * Asks, and returns the answer; null where there was none, and says why in a box, offering to try again.
  * options.about: what the question is about, as what is said of one stays until that one is answered; its path when left
- * out. options.missing: the answer where a key holds nothing.
+ * out.
  */
-export async function asked(path, box, again, { about = path.split("?")[0], missing = null, ...options } = {}) {
+export async function asked(path, box, again, { about = path.split("?")[0], ...options } = {}) {
   const [status, answer] = await ask(path, options);
   const old = [...box.children].find((one) => one.dataset.about === about);
   clearTimeout(old?.retry);
-  if (status === 200 || (status === 404 && missing && answer.source)) {
+  if (status === 200) {
     old?.remove();
-    return status === 200 ? answer : { ...missing, key: answer.key, source: answer.source, stale: answer.stale };
+    return answer;
   }
   const error = status === 0 ? "The server does not answer." : answer.error;
   const hint = status === 401 ? "Sign in again." : status === 0 ? "" : answer.hint;
