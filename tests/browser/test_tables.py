@@ -98,6 +98,46 @@ async def test_what_somebody_types_stays_while_the_answer_is_on_its_way(page: Pa
     await expect(prefix).to_have_value("account-")
 
 
+async def test_what_somebody_types_stays_while_the_page_s_script_is_on_its_way(page: Page) -> None:
+    typed = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    await page.route("**/static/console/values.js", late)
+    await page.goto("/tables/statements?limit=25&prefix=acc", wait_until="commit")
+    prefix = page.get_by_label("Keys that begin with")
+    await prefix.fill("account-01")
+    typed.set()
+    await expect(page.locator("#rows tbody tr")).to_have_count(25)
+    await expect(prefix).to_have_value("account-01")
+    await expect(page.get_by_label("Rows a page")).to_have_value("25")
+
+
+async def test_an_answer_that_comes_late_does_not_replace_a_later_one(page: Page) -> None:
+    shown = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await shown.wait()
+        await route.continue_()
+
+    await page.goto("/tables/statements?limit=25")
+    await expect(page.locator("#rows tbody tr")).to_have_count(25)
+    await page.route("**/api/tables/statements?prefix=account-01*", late)
+    prefix, show = page.get_by_label("Keys that begin with"), page.get_by_role("button", name="Show")
+    async with page.expect_response("**/api/tables/statements?prefix=account-01*") as answering:
+        await prefix.fill("account-01")
+        await show.click()
+        await prefix.fill("account-02")
+        await show.click()
+        await expect(page.locator("#rows td.key")).to_have_text(ACCOUNTS[20:30])
+        shown.set()
+    await (await answering.value).finished()
+    await page.evaluate("new Promise((done) => setTimeout(done))")
+    await expect(page.locator("#rows td.key")).to_have_text(ACCOUNTS[20:30])
+
+
 async def test_a_key_shows_its_windows_where_it_lives_and_its_changelog(page: Page, worker: Worker) -> None:
     await page.goto("/tables/minutes")
     await page.get_by_label("Key", exact=True).fill("account-007")

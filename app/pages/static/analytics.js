@@ -1,6 +1,6 @@
 // The last hour of payments, by event time, the latest cases, and how right the alerts are.
 
-import { ask, byId, element, number, plural, svg, when } from "/static/console/dom.js";
+import { ask, byId, element, keep, number, plural, svg, when } from "/static/console/dom.js";
 import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 2000;
@@ -62,8 +62,8 @@ async function poll() {
       connection.heard();
       drawTraffic(found.traffic);
       byId("no-cases").hidden = found.cases.length > 0;
-      byId("cases").replaceChildren(...found.cases.map(caseItem));
-      byId("quality").tBodies[0].replaceChildren(...found.quality.map(qualityRow));
+      keep(byId("cases"), found.cases, (one) => `${one.account} ${one.opened}`, caseItem);
+      keep(byId("quality").tBodies[0], found.quality, (one) => one.rule, qualityRow);
     }
   }
   setTimeout(poll, PERIOD_MS);

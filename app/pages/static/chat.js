@@ -3,6 +3,8 @@
 import { byId, csrfHeaders } from "/static/console/dom.js";
 
 let waits = false; // whether the conversation waits for a person
+let shown = ""; // what the server said of the conversation that is shown
+let looking = Promise.resolve(); // ends when no answer to a look at the conversation is on its way
 
 function turn(kind, text) {
   const item = document.createElement("li");
@@ -78,9 +80,12 @@ async function ask(account, text) {
 
 async function show(account) {
   const response = await fetch(`/api/chat?account=${encodeURIComponent(account)}`);
-  if (!response.ok) return;
-  const found = await response.json();
+  const told = await response.text();
+  if (!response.ok || account !== byId("account").value.trim()) return; // another account was chosen meanwhile
+  const found = JSON.parse(told);
   waits = found.waits_for_person !== "";
+  if (told === shown) return; // untouched, so that selection and scrolling stay
+  shown = told;
   byId("turns").replaceChildren();
   for (const one of found.turns) {
     if (one.asked) turn("asked", one.asked);
@@ -89,11 +94,13 @@ async function show(account) {
   }
 }
 
+function look() {
+  looking = show(byId("account").value.trim()).catch((error) => console.warn("no answer:", error));
+}
+
 // Who waits for a person looks now and then whether there is an answer.
 setInterval(() => {
-  if (waits && !document.hidden && !byId("send").disabled) {
-    show(byId("account").value.trim()).catch((error) => console.warn("no answer:", error));
-  }
+  if (waits && !document.hidden && !byId("send").disabled) look();
 }, 3_000);
 
 byId("ask").addEventListener("submit", async (submission) => {
@@ -103,6 +110,8 @@ byId("ask").addEventListener("submit", async (submission) => {
   byId("text").value = "";
   byId("send").disabled = true;
   byId("state").textContent = "asking";
+  await looking; // or what is asked now would be overwritten by what was said before
+  shown = "";
   try {
     await ask(byId("account").value.trim(), text);
     byId("state").textContent = "";
@@ -113,5 +122,5 @@ byId("ask").addEventListener("submit", async (submission) => {
   byId("send").disabled = false;
   byId("text").focus();
 });
-byId("account").addEventListener("change", () => show(byId("account").value.trim()));
-show(byId("account").value.trim());
+byId("account").addEventListener("change", look);
+look();

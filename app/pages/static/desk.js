@@ -43,6 +43,9 @@ async function say(account, text) {
 }
 
 function tell(item, one) {
+  const told = JSON.stringify(one);
+  if (item.dataset.told === told) return; // untouched, so that a selection stays
+  item.dataset.told = told;
   item.querySelector("p").textContent = `waits because: ${one.why}`;
   item.querySelector("ol").replaceChildren(...one.turns.flatMap((turn) => [
     ...(turn.asked ? [element("li", "asked", turn.asked)] : []),

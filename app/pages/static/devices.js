@@ -1,6 +1,6 @@
 // Keeps devices and alerts current. Everything that comes from the server is put in as text, never as markup.
 
-import { ask, byId, element, when } from "/static/console/dom.js";
+import { ask, byId, element, keep, when } from "/static/console/dom.js";
 import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 2000;
@@ -60,9 +60,9 @@ async function poll() {
     const found = await asked("/devices");
     connection.heard();
     byId("told").textContent = `${found.known} devices, the most unusual first`;
-    byId("devices").replaceChildren(...found.devices.map(deviceItem));
+    keep(byId("devices"), found.devices, (device) => device.device, deviceItem);
     byId("none").hidden = found.alerts.length > 0;
-    byId("alerts").replaceChildren(...found.alerts.map(alertItem));
+    keep(byId("alerts"), found.alerts, (alert) => `${alert.device} ${alert.kind} ${alert.ts}`, alertItem);
   } catch (error) {
     console.warn("no devices:", error); // the state line says so to the reader
   }

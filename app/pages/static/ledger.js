@@ -1,6 +1,6 @@
 // An account's events, its balance over time, and its state at any time.
 
-import { ask, byId, element, number, plural, svg, when } from "/static/console/dom.js";
+import { ask, byId, element, keep, number, plural, svg, untouched, when } from "/static/console/dom.js";
 import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 2000;
@@ -48,7 +48,11 @@ function drawAll(all) {
     byId("accounts").dataset.names = names.join();
     byId("accounts").replaceChildren(...names.map((name) => Object.assign(document.createElement("option"), { value: name })));
   }
-  if (!shown && all.accounts.length) show(all.accounts.reduce((a, b) => (b.version > a.version ? b : a)).account);
+  if (!shown && all.accounts.length) {
+    const busiest = all.accounts.reduce((a, b) => (b.version > a.version ? b : a)).account;
+    if (untouched(byId("account"))) byId("account").value = busiest; // somebody may be typing another one
+    show(busiest);
+  }
 }
 
 // ---- one account
@@ -78,7 +82,7 @@ function drawChart() {
 
 function row(one) {
   const change = one.change_cents ? (one.change_cents > 0 ? "+" : "−") + money(Math.abs(one.change_cents)) : "";
-  const made = element("tr", at !== null && one.time > at ? "later" : "",
+  const made = element("tr", one.later ? "later" : "",
     element("td", "right soft", String(one.version)), element("td", "soft time", when(one.time)), element("td", "", inWords(one.event)),
     element("td", one.change_cents < 0 ? "right out" : "right", change), element("td", "right", money(one.balance_cents)));
   return made;
@@ -88,7 +92,8 @@ function drawEvents() {
   const until = at === null ? events : events.slice(0, events.filter((one) => one.time <= at).length + LATER_SHOWN);
   byId("events").hidden = !events.length;
   byId("no-events").hidden = events.length > 0;
-  byId("events").tBodies[0].replaceChildren(...until.slice(-ROWS_SHOWN).reverse().map(row));
+  const rows = until.slice(-ROWS_SHOWN).reverse().map((one) => ({ ...one, later: at !== null && one.time > at }));
+  keep(byId("events").tBodies[0], rows, (one) => `${shown} ${one.version}`, row);
 }
 
 function drawThen(state) {
@@ -122,7 +127,6 @@ async function refresh() {
 }
 
 function show(account) {
-  byId("account").value = account;
   [shown, at, events] = [account, null, []];
   byId("owner").textContent = "";
   return refresh();

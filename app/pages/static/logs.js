@@ -1,6 +1,6 @@
 // Searches, and keeps services and alerts current. Everything that comes from the server is put in as text, never as markup.
 
-import { ask, byId, element, number, when } from "/static/console/dom.js";
+import { ask, byId, element, keep, number, when } from "/static/console/dom.js";
 import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 2000;
@@ -71,9 +71,9 @@ async function poll() {
   try {
     const found = await asked("/logs/services");
     connection.heard();
-    byId("services").replaceChildren(...found.services.map(serviceItem));
+    keep(byId("services"), found.services, (service) => service.service, serviceItem);
     byId("none").hidden = found.alerts.length > 0;
-    byId("alerts").replaceChildren(...found.alerts.map(alertItem));
+    keep(byId("alerts"), found.alerts, (alert) => `${alert.service} ${alert.kind} ${alert.ts} ${alert.text ?? ""}`, alertItem);
   } catch (error) {
     console.warn("no services:", error); // the state line says so to the reader
   }

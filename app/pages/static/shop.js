@@ -1,6 +1,6 @@
 // Orders, and keeps the list current. Everything that comes from the server is put in as text, never as markup.
 
-import { ask, byId, element, number, when } from "/static/console/dom.js";
+import { ask, byId, element, keep, number, when } from "/static/console/dom.js";
 import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 2000;
@@ -16,6 +16,7 @@ function orderItem(order) {
   if (order.status === "requested" || order.status === "placed") {
     const cancel = element("button", "link", "cancel");
     cancel.type = "button";
+    cancel.setAttribute("aria-label", `cancel order ${order.order}`);
     cancel.addEventListener("click", () => ask(`/orders/${encodeURIComponent(order.order)}/cancel`, { method: "POST" }));
     head.push(cancel);
   }
@@ -42,7 +43,7 @@ async function poll() {
     connection.heard();
     byId("counts").replaceChildren(...Object.entries(found.counts).map(([name, count]) => element("div", "", element("strong", "", number(count)), element("span", "", name))));
     byId("none").hidden = found.orders.length > 0;
-    byId("orders").replaceChildren(...found.orders.map(orderItem));
+    keep(byId("orders"), found.orders, (order) => order.order, orderItem);
   }
   setTimeout(poll, PERIOD_MS);
 }

@@ -88,10 +88,19 @@ export function keep(parent, items, key, make) {
     return made;
   });
   const focused = document.activeElement;
-  const lost = parent.contains(focused) ? focused.getAttribute("href") : null;
+  const lost = parent.contains(focused) ? named(focused) : null;
   wanted.forEach((one, index) => {
     if (parent.children[index] !== one) parent.insertBefore(one, parent.children[index] ?? null);
   });
   while (parent.children.length > wanted.length) parent.lastElementChild.remove();
-  if (lost !== null && !parent.contains(focused)) [...parent.querySelectorAll("a")].find((one) => one.getAttribute("href") === lost)?.focus();
+  if (lost !== null && !parent.contains(focused)) [...parent.querySelectorAll("a, button, summary")].find((one) => named(one) === lost)?.focus();
+}
+
+/** What a link or a button goes by, so that the one that takes its place is known. */
+const named = (one) => `${one.localName} ${one.getAttribute("href") ?? one.getAttribute("aria-label") ?? one.textContent}`;
+
+/** Whether nobody has changed a field since the page came. */
+export function untouched(field) {
+  if (field.options) return [...field.options].every((one) => one.selected === one.defaultSelected);
+  return field.value === field.defaultValue && field !== document.activeElement;
 }

@@ -48,6 +48,12 @@ function enable() {
 }
 
 async function load() {
+  byId("more").disabled = true; // what is on its way is not asked for twice
+  await page();
+  byId("more").disabled = false;
+}
+
+async function page() {
   const query = new URLSearchParams();
   for (const [name, value] of new URLSearchParams(location.search)) if (value) query.set(name, value);
   if (next) query.set("cursor", next);

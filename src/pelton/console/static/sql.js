@@ -1,6 +1,6 @@
 // Statements over the tables. The statement is in the address, so that it can be shared.
 
-import { byId, element, link, plural } from "./dom.js";
+import { byId, element, link, plural, untouched } from "./dom.js";
 import { asked, cell, header } from "./values.js";
 
 const LIMIT_MS = 25000;
@@ -11,10 +11,14 @@ function asks() {
   return wanted;
 }
 
+let runs = 0; // so far: an answer that comes behind that of a later statement is passed over
+
 async function run() {
+  const mine = (runs += 1);
   const wanted = asks();
   byId("said").textContent = "Runs…";
   const answer = await asked(`/api/sql?${wanted}`, byId("trouble"), run, { signal: AbortSignal.timeout(LIMIT_MS) });
+  if (mine !== runs) return;
   byId("exports").hidden = !answer;
   const [head, body] = ["thead", "tbody"].map((part) => document.querySelector(`#answer ${part}`));
   if (!answer) {
@@ -36,11 +40,13 @@ function submit() {
   run();
 }
 
-/** Puts what the address says into the form, and runs it. */
-function fromAddress() {
+/** Puts what the address says into the fields that may be written to, and runs it where all may. */
+function fromAddress(may = () => true) {
   const given = new URLSearchParams(location.search);
-  for (const field of ["query", "at"]) byId(field).value = given.get(field) ?? byId(field).value;
-  if (given.get("query")) run();
+  const fields = [byId("query"), byId("at")];
+  const all = fields.every((field) => may(field) || field.value === given.get(field.id));
+  for (const field of fields.filter(may)) field.value = given.get(field.id) ?? field.value;
+  if (given.get("query") && all) run();
 }
 
 async function tables() {
@@ -69,6 +75,6 @@ byId("query").addEventListener("keydown", (event) => {
   event.preventDefault();
   submit();
 });
-addEventListener("popstate", fromAddress);
-fromAddress();
+addEventListener("popstate", () => fromAddress());
+fromAddress(untouched); // somebody may have begun to type before this script had come
 await tables();

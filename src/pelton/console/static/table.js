@@ -1,6 +1,6 @@
 // Rows of a table, a page at a time. Where a page begins is a cursor of the server's: nothing is counted, nothing skipped.
 
-import { byId, element, link, number, plural } from "./dom.js";
+import { byId, element, link, number, plural, untouched } from "./dom.js";
 import { asked, cell, header, seconds, text, utc } from "./values.js";
 
 const CHOICE = ["prefix", "from", "to", "since", "until", "at", "limit"];
@@ -8,6 +8,7 @@ const api = `/api${location.pathname}`;
 const name = decodeURIComponent(location.pathname.split("/")[2]);
 let table = null;
 let next = null;
+let draws = 0; // so far: an answer that comes behind a later one is passed over
 
 function chosen() {
   const given = new URLSearchParams(location.search);
@@ -34,14 +35,15 @@ async function begin() {
   await draw();
 }
 
-/** Puts what the address says into the fields. */
-function fill() {
+/** Puts what the address says into the fields that may be written to. */
+function fill(may = () => true) {
   const given = new URLSearchParams(location.search);
-  for (const one of CHOICE) if (one !== "limit" || given.get(one)) byId(one).value = given.get(one) ?? "";
+  for (const one of CHOICE) if (may(byId(one)) && (one !== "limit" || given.get(one))) byId(one).value = given.get(one) ?? "";
 }
 
 /** Shows the rows of the address. The fields stay as they are: somebody may be typing while the answer is on its way. */
 async function draw() {
+  const mine = (draws += 1);
   const given = new URLSearchParams(location.search);
   const asks = chosen();
   if (!asks.get("limit")) asks.set("limit", byId("limit").value);
@@ -50,6 +52,7 @@ async function draw() {
   for (const format of ["csv", "ndjson", "parquet"]) byId(format).href = `/api/exports/${encodeURIComponent(name)}?${new URLSearchParams([...files, ["format", format]])}`;
   if (given.get("cursor")) asks.set("cursor", given.get("cursor"));
   const page = await asked(`${api}?${asks}`, byId("trouble"), draw);
+  if (mine !== draws) return;
   document.querySelector("#rows").classList.toggle("old", !page);
   if (!page) return;
   next = page.next;
@@ -130,5 +133,5 @@ addEventListener("popstate", () => {
   fill();
   draw();
 });
-if (location.search) fill();
+if (location.search) fill(untouched); // somebody may have begun to type before this script had come
 await begin();
