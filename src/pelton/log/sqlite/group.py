@@ -15,6 +15,7 @@ from pelton.log.contract import GroupOptions, MemberInfo, OffsetRange, Position,
 from pelton.log.sqlite import records
 from pelton.log.sqlite.database import Database
 from pelton.log.sqlite.membership import Membership, Standing, uptime_ms
+from pelton.log.sqlite.waiting import POLL_MIN_S, longer
 
 if TYPE_CHECKING:
     from pelton.log.sqlite.log import SqliteLog
@@ -264,6 +265,7 @@ class SqliteGroup:
         """Return what there is to read. Raises: OffsetOutOfRangeError, UnavailableError, FencedError."""
         clock = self._log.clock
         deadline = clock.monotonic() + timeout_s
+        pause = POLL_MIN_S
         while not self._left:
             version = self._log.version()
             await self._rebalance_if_due()
@@ -272,6 +274,9 @@ class SqliteGroup:
             if batches or left <= 0:
                 return batches
             await self._log.changed(version, min(left, _LOOK_EVERY_S))
+            # What changes may be others' topics, many times a second: no more looks than at a file that is quiet.
+            await clock.sleep(min(pause, max(0.0, deadline - clock.monotonic())))
+            pause = longer(pause)
         return []
 
     async def _look(self, bytes_max: int) -> _Found:

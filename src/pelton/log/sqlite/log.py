@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +33,7 @@ from pelton.log.sqlite.cleaning import Cleaner
 from pelton.log.sqlite.database import Database, parse_url
 from pelton.log.sqlite.group import SqliteGroup
 from pelton.log.sqlite.membership import Membership, rebalance_readers
+from pelton.log.sqlite.waiting import POLL_MIN_S, Ends, longer
 from pelton.log.upkeep import ServerState, TopicState
 
 __all__ = ["LogStatistics", "SqliteLog"]
@@ -42,9 +42,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: How often the file is looked at while nothing comes: soon after something came, more rarely when it is quiet.
-_POLL_MIN_S = 0.001
-_POLL_MAX_S = 0.02
 _CLEAN_EVERY_S = 10.0
 _DONE = object()
 
@@ -142,7 +139,7 @@ class SqliteLog:
         """Wait until the file is at another version, until somebody calls `wake`, or for so long."""
         opened = self._open
         deadline = self.clock.monotonic() + timeout_s
-        pause = _POLL_MIN_S
+        pause = POLL_MIN_S
         opened.woken.clear()
         while opened.watcher.version() == version and (left := deadline - self.clock.monotonic()) > 0:
             # Not wait_for: it swallows a cancellation that meets the event.
@@ -150,7 +147,7 @@ class SqliteLog:
                 async with asyncio.timeout(min(pause, left)):
                     await opened.woken.wait()
                 return
-            pause = min(pause * 1.2, _POLL_MAX_S)
+            pause = longer(pause)
 
     async def _clean(self) -> None:
         """Apply retention and compaction from time to time, a row at a time."""
@@ -262,13 +259,12 @@ class SqliteLog:
         """Return records from an offset as one batch; empty when none came in time. Raises: OffsetOutOfRangeError."""
         deadline = self.clock.monotonic() + timeout_s
         while True:
-            version = self.version()
             found = await self.query(lambda db: records.read(db, partition, offset, bytes_max))
             left = deadline - self.clock.monotonic()
             if found or left <= 0:
                 self._counts[2] += len(found)
-                return _joined(found) if found else RecordBatch(*partition, [], [], [], [], offset)
-            await self.changed(version, left)
+                return records.joined(found) if found else RecordBatch(*partition, [], [], [], [], offset)
+            await self._open.ends.moved(partition, offset, left)
 
     async def offsets(
         self, partitions: Iterable[TopicPartition], *, decided: bool = False
@@ -337,35 +333,14 @@ class _Opened:
             self.watcher.close()
             raise
         self.woken = asyncio.Event()
+        self.ends = Ends(self.watcher, self.woken)
 
     @classmethod
     async def open(cls, path: Path, synchronous: str) -> _Opened:
         return await asyncio.to_thread(cls, path, synchronous)
 
     async def close(self) -> None:
+        await self.ends.close()
         await self.writer.close()
         await self.reader.close()
         self.watcher.close()
-
-
-def _joined(batches: Sequence[RecordBatch]) -> RecordBatch:
-    """Return consecutive batches of a partition as one."""
-    first, last = batches[0], batches[-1]
-    if len(batches) == 1:
-        return first
-    offsets: Sequence[int] = range(first.offsets[0], last.offsets[-1] + 1)
-    if len(offsets) != sum(map(len, batches)):
-        offsets = list(chain.from_iterable(batch.offsets for batch in batches))
-    headers = None
-    if any(batch.headers is not None for batch in batches):
-        headers = list(chain.from_iterable(batch.headers or [()] * len(batch) for batch in batches))
-    return RecordBatch(
-        *first.source,
-        offsets,
-        list(chain.from_iterable(batch.timestamps_ms for batch in batches)),
-        list(chain.from_iterable(batch.keys for batch in batches)),
-        list(chain.from_iterable(batch.values for batch in batches)),
-        last.next_offset,
-        headers,
-        sum(batch.nbytes for batch in batches),
-    )

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
@@ -31,6 +32,7 @@ __all__ = [
     "declare",
     "delete",
     "find_offset",
+    "joined",
     "offset_range",
     "offset_ranges",
     "read",
@@ -242,7 +244,7 @@ def offset_ranges(db: Database, partitions: Iterable[TopicPartition]) -> dict[To
 
 
 def read_all(db: Database, positions: Mapping[TopicPartition, int], bytes_max: int) -> list[RecordBatch]:
-    """Return what there is from these positions on, about bytes_max at most, an equal share a partition.
+    """Return what there is from these positions on, a batch a partition, about bytes_max at most, in equal shares.
 
     positions: in the order in which they are served when there is not enough room for all.
     Raises: OffsetOutOfRangeError.
@@ -254,9 +256,10 @@ def read_all(db: Database, positions: Mapping[TopicPartition, int], bytes_max: i
     for index, partition in enumerate(ready):
         if left <= 0:
             break
-        found = read(db, partition, positions[partition], left // (len(ready) - index))
-        batches += found
-        left -= sum(batch.nbytes for batch in found)
+        # One batch a partition: a backlog of many small appends is worked off as fast as one of few large ones.
+        found = joined(read(db, partition, positions[partition], left // (len(ready) - index)))
+        batches.append(found)
+        left -= found.nbytes
     return batches
 
 
@@ -289,6 +292,29 @@ def read(db: Database, partition: TopicPartition, offset: int, bytes_max: int) -
     if not batches and offset < span.end:
         batches.append(RecordBatch(*partition, [], [], [], [], span.end))
     return batches
+
+
+def joined(batches: Sequence[RecordBatch]) -> RecordBatch:
+    """Return consecutive batches of a partition as one."""
+    first, last = batches[0], batches[-1]
+    if len(batches) == 1:
+        return first
+    offsets: Sequence[int] = range(first.offsets[0], last.offsets[-1] + 1)
+    if len(offsets) != sum(map(len, batches)):
+        offsets = list(chain.from_iterable(batch.offsets for batch in batches))
+    headers = None
+    if any(batch.headers is not None for batch in batches):
+        headers = list(chain.from_iterable(batch.headers or [()] * len(batch) for batch in batches))
+    return RecordBatch(
+        *first.source,
+        offsets,
+        list(chain.from_iterable(batch.timestamps_ms for batch in batches)),
+        list(chain.from_iterable(batch.keys for batch in batches)),
+        list(chain.from_iterable(batch.values for batch in batches)),
+        last.next_offset,
+        headers,
+        sum(batch.nbytes for batch in batches),
+    )
 
 
 def _rows(db: Database, topic: _Topic, partition: TopicPartition, offset: int) -> Iterator[tuple[int, int, int, int]]:
