@@ -39,7 +39,7 @@ class TopicSpec:
     replicas: replication factor, or None for the log's default; SQLite has one copy and ignores it.
     retention_ms: None keeps the log's default; -1 keeps records for ever.
     config: further settings of the log by their Kafka names; SQLite takes those it knows
-        ("max.message.bytes") and ignores the others.
+        ("max.message.bytes", "message.timestamp.type", "delete.retention.ms") and ignores the others.
     """
 
     name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -153,6 +155,77 @@ async def test_tombstones_go_after_a_day(compacted: SqliteLog, clock: SettableCl
     await compacted.append([batch_of(new)])
     await compacted.clean(clock.time_ms())
     assert [row[1:] for row in await rows(compacted)] == [(b"b", b"2"), *new]
+
+
+async def test_how_long_tombstones_stay_is_the_topics_own_matter(
+    compacted: SqliteLog, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await compacted.delete_topics(["t"])
+    config = {"delete.retention.ms": "60000"}
+    await compacted.declare([TopicSpec("t", 1, cleanup_policy="compact", config=config)])
+    await compacted.append([batch_of([(b"a", b"1"), (b"b", b"2"), (b"a", None)])])
+    clock.ahead_ms = 61_000
+    await compacted.append([batch_of([(b"c", b"3")])])
+    await compacted.clean(clock.time_ms())
+    assert [row[1:] for row in await rows(compacted)] == [(b"b", b"2"), (b"c", b"3")]
+    assert (await compacted.states(["t"]))["t"].config["delete.retention.ms"] == "60000"
+    await compacted.configure("t", {"delete.retention.ms": "3600000"})
+    await compacted.append([batch_of([(b"c", None)])])
+    clock.ahead_ms = 200_000
+    await compacted.append([batch_of([(b"d", b"4"), (b"e", b"5"), (b"f", b"6")])])
+    await compacted.clean(clock.time_ms())
+    assert (b"c", None) in [row[1:] for row in await rows(compacted)]
+
+
+async def test_a_file_of_an_older_version_learns_it(log: SqliteLog, tmp_path: Path) -> None:
+    await log.close()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as file:
+        file.execute("DROP TABLE tombstones")
+    await log.open()
+    await log.declare([TopicSpec("t", 1, cleanup_policy="compact", config={"delete.retention.ms": "7"})])
+    assert (await log.states(["t"]))["t"].config["delete.retention.ms"] == "7"
+
+
+async def test_few_large_records_are_compacted_too(log: SqliteLog, clock: SettableClock) -> None:
+    await log.declare([TopicSpec("t", 1, cleanup_policy="compact")])
+    for number in range(30):
+        await log.append([batch_of([(b"%d" % (number % 3), bytes([number]) * 10_500)])])
+    await log.clean(clock.time_ms())
+    assert [offset for offset, _, _ in await rows(log)] == [27, 28, 29]
+    for number in range(24):
+        await log.append([batch_of([(b"%d" % (number % 3), bytes([number]) * 10_500)])])
+    await log.clean(clock.time_ms())
+    assert len(await rows(log)) == 27, "not enough has come together again"
+    await log.append([batch_of([(b"0", bytes(10_500))])])
+    await log.clean(clock.time_ms())
+    assert [offset for offset, _, _ in await rows(log)] == [52, 53, 54]
+
+
+async def test_a_large_table_waits_for_as_much_again(log: SqliteLog, clock: SettableClock) -> None:
+    await log.declare([TopicSpec("t", 1, cleanup_policy="compact")])
+    await log.append([batch_of([(b"%d" % number, bytes(60_000)) for number in range(50)])])
+    await log.clean(clock.time_ms())
+    await log.append([batch_of([(b"0", bytes(60_000))] * 40)])
+    await log.clean(clock.time_ms())
+    assert len(await rows(log)) == 90
+    await log.append([batch_of([(b"0", bytes(60_000))] * 15)])
+    await log.clean(clock.time_ms())
+    assert len(await rows(log)) == 50
+
+
+async def test_what_is_freed_in_the_file_is_used_again(log: SqliteLog, clock: SettableClock) -> None:
+    """The file has as many pages as it needed at the most, however much comes and goes."""
+    await log.declare([TopicSpec("t", 1, retention_ms=1000), TopicSpec("c", 1, cleanup_policy="compact")])
+    pages: list[int] = []
+    for turn in range(1, 7):
+        for _ in range(10):
+            changes = OutgoingBatch("c", 0, [b"k"] * 4, [bytes(20_000)] * 4, [0] * 4)
+            await log.append([batch_of([(b"k", bytes(20_000))] * 4), changes])
+        clock.ahead_ms += 10_000
+        await log.clean(clock.time_ms())
+        pages.append(await log.query(lambda db: db.execute("PRAGMA page_count").fetchone()[0]))
+        assert await log.offsets([SOURCE]) == {SOURCE: (40 * turn, 40 * turn)}
+    assert pages[-1] <= max(pages[:2]), pages
 
 
 async def test_everything_compacted_away_still_lets_readers_on(compacted: SqliteLog, clock: SettableClock) -> None:

@@ -18,14 +18,17 @@ from pelton.batch import Headers
 from pelton.log.sqlite import blob
 from pelton.log.sqlite.database import Database, explaining
 
-__all__ = ["Cleaner"]
+__all__ = ["TOMBSTONE_MS", "Cleaner"]
 
-#: A compacted partition is cleaned when its new records outnumber those that the last cleaning left, and this.
+#: A compacted partition is cleaned when what is new outnumbers what the last cleaning left, and so many records; or
+#: outweighs it, and so many bytes: a table of few large rows would take gigabytes before it had as many records.
 _COMPACT_RECORDS_MIN = 20_000
+_COMPACT_BYTES_MIN = 256 * 1024
 #: So many keys are kept in memory while a partition is compacted (about 150 MB); more are left for the next time.
 _KEYS_MAX = 1_000_000
-#: How long a deletion stays readable after its key is gone, for stores that come back late; Kafka's default.
-_TOMBSTONE_MS = 24 * 60 * 60 * 1000
+#: How long a deletion stays readable after its key is gone, for stores that come back late, unless the topic says
+#: otherwise (delete.retention.ms); Kafka's default.
+TOMBSTONE_MS = 24 * 60 * 60 * 1000
 #: One step deletes so many rows, or so many bytes, at most.
 _STEP_ROWS = 512
 _STEP_BYTES = 4 * 1024 * 1024
@@ -44,11 +47,23 @@ class _Row(NamedTuple):
     columns: blob.Columns
 
 
+class _New(NamedTuple):
+    """What came behind the part that was cleaned, as far as an offset."""
+
+    compacted: int
+    seen: int
+    nbytes: int
+
+
 class Cleaner:
-    """Cleans a file in small steps, so that writers never wait long."""
+    """Cleans a file in small steps, so that writers never wait long.
+
+    It remembers how much is new in each partition, so that every look reads only what came since the one before.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._new: dict[_Partition, _New] = {}
 
     def steps(self, now_ms: int) -> Iterator[None]:
         """Delete what retention lets go, and compact what is due; pauses after each step."""
@@ -93,14 +108,30 @@ class Cleaner:
 
     def _compact(self, now_ms: int) -> Iterator[None]:
         rows = self._db.execute(
-            "SELECT r.topic, r.partition, r.compacted, r.next FROM ranges r JOIN topics t ON t.id = r.topic"
-            " WHERE t.cleanup_policy LIKE '%compact%' AND r.next - r.compacted > max(r.live, ?)",
-            (_COMPACT_RECORDS_MIN,),
+            "SELECT r.topic, r.partition, r.compacted, r.next, r.live, coalesce(d.kept_ms, ?) FROM ranges r"
+            " JOIN topics t ON t.id = r.topic LEFT JOIN tombstones d ON d.topic = r.topic"
+            " WHERE t.cleanup_policy LIKE '%compact%' AND r.next > r.compacted",
+            (TOMBSTONE_MS,),
         )
-        for topic, number, compacted, end in rows.fetchall():
-            yield from self._compact_partition(_Partition(topic, number), compacted, end, now_ms)
+        for topic, number, compacted, end, live, kept_ms in rows.fetchall():
+            partition = _Partition(topic, number)
+            if end - compacted > max(live, _COMPACT_RECORDS_MIN) or self._outweighs(partition, compacted):
+                yield from self._compact_partition(partition, compacted, end, now_ms - kept_ms)
 
-    def _compact_partition(self, partition: _Partition, compacted: int, end: int, now_ms: int) -> Iterator[None]:
+    def _outweighs(self, partition: _Partition, compacted: int) -> bool:
+        """Return whether what is new in a partition has more bytes than what was cleaned."""
+        new = self._new.get(partition)
+        if new is None or new.compacted != compacted:
+            new = _New(compacted, compacted, 0)
+        size = "SELECT coalesce(sum(nbytes), 0), max(next) FROM batches WHERE topic = ? AND partition = ?"
+        nbytes, seen = self._db.execute(f"{size} AND next > ?", (*partition, new.seen)).fetchone()
+        self._new[partition] = new = _New(compacted, seen or new.seen, new.nbytes + nbytes)
+        if new.nbytes <= _COMPACT_BYTES_MIN:
+            return False
+        old, _ = self._db.execute(f"{size} AND next <= ?", (*partition, compacted)).fetchone()
+        return new.nbytes > int(old)
+
+    def _compact_partition(self, partition: _Partition, compacted: int, end: int, before_ms: int) -> Iterator[None]:
         last: dict[bytes | None, int] = {}
         known = compacted
         while len(last) < _KEYS_MAX and (rows := self._rows(partition, known, end)):
@@ -112,7 +143,7 @@ class Cleaner:
         while rows := self._rows(partition, position, known):
             with self._db.writing():
                 # Read again, under the lock: another process may clean the same file.
-                live += self._rewrite(self._rows(partition, position, rows[-1].next), last, now_ms)
+                live += self._rewrite(self._rows(partition, position, rows[-1].next), last, before_ms)
             position = rows[-1].next
             yield
         with self._db.writing():
@@ -138,11 +169,11 @@ class Cleaner:
             found.append(row)
         return found
 
-    def _rewrite(self, rows: list[_Row], last: dict[bytes | None, int], now_ms: int) -> int:
+    def _rewrite(self, rows: list[_Row], last: dict[bytes | None, int], before_ms: int) -> int:
         """Write rows as one that holds what nothing later supersedes. Returns: the number of records it holds."""
         db = self._db
         before = sum(len(row.columns.keys) for row in rows)
-        base, kept = _merge(rows, last, now_ms - _TOMBSTONE_MS)
+        base, kept = _merge(rows, last, before_ms)
         if len(rows) <= 1 and len(kept.keys) == before:
             return before
         db.executemany("DELETE FROM batches WHERE id = ?", [(row.id,) for row in rows[:-1]])

@@ -47,6 +47,10 @@ CREATE TABLE IF NOT EXISTS topics (
 CREATE TABLE IF NOT EXISTS log_time (
     topic INTEGER PRIMARY KEY
 );
+CREATE TABLE IF NOT EXISTS tombstones (
+    topic INTEGER PRIMARY KEY,
+    kept_ms INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS ranges (
     topic INTEGER NOT NULL,
     partition INTEGER NOT NULL,
@@ -193,7 +197,7 @@ class Database:
         Raises: ConfigurationError when another version wrote it.
         """
         with explaining(self.path):
-            if self._format() == FORMAT_VERSION:
+            if self._format() == FORMAT_VERSION and self._complete():
                 return
         with self.writing():
             if self._format() not in (0, FORMAT_VERSION):
@@ -204,6 +208,10 @@ class Database:
             for statement in _SCHEMA.split(";"):
                 self.execute(statement)
             self.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+    def _complete(self) -> bool:
+        """Whether the file has the tables that came later: older versions do without them."""
+        return self.execute("SELECT 1 FROM sqlite_master WHERE name = 'tombstones'").fetchone() is not None
 
     def _mark(self) -> int:
         return int(self.execute("PRAGMA application_id").fetchone()[0])

@@ -160,9 +160,9 @@ class SqliteLog:
 
     async def clean(self, now_ms: int) -> None:
         """Delete what retention lets go, and compact what is due; it happens by itself every ten seconds."""
-        writer = self._open.writer
-        steps = Cleaner(writer.db).steps(now_ms)
-        while await writer.run(lambda: next(steps, _DONE)) is not _DONE:
+        opened = self._open
+        steps = opened.cleaner.steps(now_ms)
+        while await opened.writer.run(lambda: next(steps, _DONE)) is not _DONE:
             pass  # between two steps the writers have their turn
 
     # -- topics ------------------------------------------------------------------------------------
@@ -332,6 +332,7 @@ class _Opened:
         except BaseException:
             self.watcher.close()
             raise
+        self.cleaner = Cleaner(self.writer.db)
         self.woken = asyncio.Event()
         self.ends = Ends(self.watcher, self.woken)
 

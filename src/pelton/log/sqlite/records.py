@@ -122,6 +122,9 @@ def declare(db: Database, spec: TopicSpec) -> int:
     db.executemany("INSERT INTO ranges (topic, partition) VALUES (?, ?)", rows)
     if spec.config.get("message.timestamp.type") == "LogAppendTime":
         db.execute("INSERT INTO log_time (topic) VALUES (?)", (cursor.lastrowid,))
+    if "delete.retention.ms" in spec.config:
+        kept_ms = int(spec.config["delete.retention.ms"])
+        db.execute("INSERT INTO tombstones (topic, kept_ms) VALUES (?, ?)", (cursor.lastrowid, kept_ms))
     return partitions
 
 
@@ -144,10 +147,9 @@ def delete(db: Database, name: str) -> None:
     """Delete a topic and its records."""
     topic = _find(db, name)
     if topic is not None:
-        for table in ("batches", "ranges"):
-            db.execute(f"DELETE FROM {table} WHERE topic = ?", (topic.id,))  # noqa: S608 - our own two names
+        for table in ("batches", "ranges", "log_time", "tombstones"):
+            db.execute(f"DELETE FROM {table} WHERE topic = ?", (topic.id,))  # noqa: S608 - names of our own
         db.execute("DELETE FROM positions WHERE topic = ?", (name,))
-        db.execute("DELETE FROM log_time WHERE topic = ?", (topic.id,))
         db.execute("DELETE FROM topics WHERE id = ?", (topic.id,))
 
 
