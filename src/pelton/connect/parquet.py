@@ -42,6 +42,8 @@ _KEPT = (bytes, datetime, date, time, timedelta, Decimal)
 _NAME = "{topic}-{partition:05d}-{offset:020d}.parquet"
 #: What was being written when its worker died is deleted once nobody has touched it for so long.
 _ABANDONED_S = 3600.0
+#: How often files are looked through for those that are too old.
+_LOOK_EVERY_S = 60.0
 
 
 class ParquetFiles:
@@ -49,15 +51,25 @@ class ParquetFiles:
 
     schema: column -> polars type, for the columns that a file is to have in any case, in this order; what is known of
         the values when None. compression: as polars names it.
+    keep: how long a file is kept from when it was written, in seconds or as a timedelta, for ever when None. The last
+        one of each partition stays: it says where to go on.
     Each row has a value's fields, and the columns _offset, _key and _timestamp. Values are structs, dataclasses or
     dicts. Rows have the times of their events; a file has at most `batch=` of them. Raises: ConfigurationError.
     """
 
     def __init__(
-        self, directory: str | Path, *, schema: Mapping[str, Any] | None = None, compression: str = "zstd"
+        self,
+        directory: str | Path,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        compression: str = "zstd",
+        keep: float | timedelta | None = None,
     ) -> None:
         if compression not in ("zstd", "lz4", "snappy", "gzip", "uncompressed"):
             raise ConfigurationError(f"ParquetFiles: compression: expected zstd, lz4, snappy, …, got {compression!r}")
+        self.keep_s = keep.total_seconds() if isinstance(keep, timedelta) else keep
+        if self.keep_s is not None and self.keep_s <= 0:
+            raise ConfigurationError(f"ParquetFiles: keep: expected more than 0 s, got {keep!r}")
         self.directory = Path(directory)
         self.schema = schema
         self.compression = compression
@@ -94,6 +106,7 @@ class _Writer:
     def __init__(self, files: ParquetFiles) -> None:
         self._files = files
         self._next: dict[TopicPartition, int] = {}
+        self._looked: dict[TopicPartition, float] = {}
 
     async def write(self, batch: SinkBatch) -> None:
         """Write one file of the rows that no file has."""
@@ -109,6 +122,7 @@ class _Writer:
                     logger.info("%s: %d rows are there already", batch.source, len(batch.rows) - len(rows))
                 if self._put(batch.source, rows):
                     self._next[batch.source] = rows[-1].offset + 1
+                    self._delete_old(batch.source)
                     return
                 del self._next[batch.source]  # another worker was faster: see how far it came
         except OSError as error:
@@ -120,6 +134,17 @@ class _Writer:
             files = self._files.files(source)
             self._next[source] = 0 if not files else _last_offset(files[-1]) + 1
         return self._next[source]
+
+    def _delete_old(self, source: TopicPartition) -> None:
+        """Delete a partition's files that are too old, but the last one; others may do so too."""
+        keep_s, now = self._files.keep_s, wall_clock()
+        if keep_s is None or now - self._looked.get(source, 0.0) < min(_LOOK_EVERY_S, keep_s):
+            return
+        self._looked[source] = now
+        for path in self._files.files(source)[:-1]:
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < now - keep_s:
+                    path.unlink()
 
     def _put(self, source: TopicPartition, rows: Sequence[SinkRow]) -> bool:
         """Put a file in its place. Returns: whether there was none yet."""

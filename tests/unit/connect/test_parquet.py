@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +131,19 @@ async def test_what_a_dead_worker_was_writing_is_deleted_later(tmp_path: Path) -
     os.utime(old, (long_ago, long_ago))
     await ParquetFiles(tmp_path).open("sink")
     assert list(tmp_path.iterdir()) == [new]  # noqa: ASYNC240 - a directory of a test
+
+
+async def test_old_files_are_deleted_but_not_the_last_of_a_partition(tmp_path: Path) -> None:
+    files = ParquetFiles(tmp_path, keep=timedelta(days=1))
+    await (await files.open("sink")).write(batch(0, 1))
+    await (await files.open("sink")).write(batch(2))
+    other = TopicPartition("orders", 4)
+    await (await files.open("sink")).write(SinkBatch(other, [SinkRow(0, 10.0, "k", {"n": 100})]))
+    for file in tmp_path.iterdir():  # noqa: ASYNC240 - a directory of a test
+        os.utime(file, (0, 0))
+    await (await files.open("sink")).write(batch(3))
+    assert rows(tmp_path) == [3, 100]
+    await (await files.open("sink")).write(batch(2, 3, 4))
+    assert rows(tmp_path) == [3, 4, 100], "where to go on is known all the same"
+    with pytest.raises(ConfigurationError, match="keep: expected more than 0 s"):
+        ParquetFiles(tmp_path, keep=0)
