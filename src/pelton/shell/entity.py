@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -102,6 +103,7 @@ class Entity(EntityReading[K, S], EntityAsking[K]):
         `initial` does. commands, events: structs, or unions of structs with tags.
     snapshot_every: after how many events of an entity its state is written.
     state_version: to be raised when `apply` leads to other states than before: older snapshots are not used then.
+    retention: how long commands are kept, in seconds or as a timedelta; events are kept for ever.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Entity(EntityReading[K, S], EntityAsking[K]):
         snapshot_every: int = 100,
         state_version: int = 1,
         partitions: int | None = None,
+        retention: float | timedelta | None = None,
         help: str | None = None,
     ) -> None:
         check_count(f'entity "{name}": snapshot_every', snapshot_every)
@@ -139,7 +142,7 @@ class Entity(EntityReading[K, S], EntityAsking[K]):
         self._decide: Decide | None = None
         self._apply: Apply | None = None
         self.commands: Topic[K, Any] = command_topic(
-            app, str(app.conf.id), name, commands, key_type=key_type, partitions=partitions
+            app, str(app.conf.id), name, commands, key_type=key_type, partitions=partitions, retention=retention
         )
         self.events: EventTopic[K] = EventTopic(self, f"{app.conf.id}-{name}-events")
         self.agent: Agent[Any] = _CommandAgent(self, self._handle)
@@ -352,13 +355,23 @@ class Entities:
         return entity
 
     def entity_client(
-        self, name: str, *, of: str, commands: Any, key_type: Any = str, partitions: int | None = None
+        self,
+        name: str,
+        *,
+        of: str,
+        commands: Any,
+        key_type: Any = str,
+        partitions: int | None = None,
+        retention: float | timedelta | None = None,
     ) -> EntityClient[Any]:
         """Declare entities of another application, which this one sends commands to, and may wait for the answers of.
 
         accounts = app.entity_client("accounts", of="bank", commands=Deposit | Withdraw)
         await accounts.execute("ann", Withdraw(30), command_id=order)
 
-        of: the other application's id. commands, key_type, partitions: as it declares them.
+        of: the other application's id. commands, key_type, partitions, retention: as it declares them.
         """
-        return EntityClient(cast("App", self), name, of=of, commands=commands, key_type=key_type, partitions=partitions)
+        app = cast("App", self)
+        return EntityClient(
+            app, name, of=of, commands=commands, key_type=key_type, partitions=partitions, retention=retention
+        )

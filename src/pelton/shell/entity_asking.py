@@ -40,7 +40,14 @@ class CommandResult:
 
 
 def command_topic(
-    app: App, owner: str, name: str, commands: Any, *, key_type: Any = str, partitions: int | None = None
+    app: App,
+    owner: str,
+    name: str,
+    commands: Any,
+    *,
+    key_type: Any = str,
+    partitions: int | None = None,
+    retention: float | timedelta | None = None,
 ) -> Topic[Any, Any]:
     """Return the topic of the commands to entities of an application, for an application to send to, or to read.
 
@@ -54,7 +61,7 @@ def command_topic(
         key_serializer=record_serializer(key_type) or default_serializer(key_type, role="key"),
         value_type=commands,
         value_serializer="json",
-        options=TopicOptions(partitions=partitions, internal=True),
+        options=TopicOptions(partitions=partitions, retention=retention, internal=True),
     )
 
 
@@ -121,11 +128,21 @@ class EntityClient(EntityAsking[K]):
     """
 
     def __init__(
-        self, app: App, name: str, *, of: str, commands: Any, key_type: Any = str, partitions: int | None = None
+        self,
+        app: App,
+        name: str,
+        *,
+        of: str,
+        commands: Any,
+        key_type: Any = str,
+        partitions: int | None = None,
+        retention: float | timedelta | None = None,
     ) -> None:
         self.app = app
         self.name = name
-        self.commands = command_topic(app, of, name, commands, key_type=key_type, partitions=partitions)
+        self.commands = command_topic(
+            app, of, name, commands, key_type=key_type, partitions=partitions, retention=retention
+        )
 
     def __repr__(self) -> str:
         return f"<EntityClient: {self.commands.get_topic_name()}>"
