@@ -38,6 +38,7 @@ from app.models.ledger import Account, AccountCommand, AccountEvent
 from app.models.order import OrderEvent
 from app.models.terminal import TerminalEvent
 from app.models.training import ConversationEvent, Example
+from app.retention import DECISIONS, DERIVED, EVENTS, FOR_EVER, PIECES
 
 __all__ = [
     "BANK_ID",
@@ -96,13 +97,13 @@ model = LanguageModel(ModelSettings.load(os.environ))
 app.metrics.register(ModelCollector(model.statistics))
 
 #: Card payments, keyed by account, so that one account's payments are processed in order.
-transactions = app.topic(_own("transactions"), key_type=str, value_type=Transaction, partitions=4)
+transactions = app.topic(_own("transactions"), key_type=str, value_type=Transaction, partitions=4, retention=EVENTS)
 
 #: Suspicions, keyed by account.
-alerts = app.topic(_own("alerts"), key_type=str, value_type=Alert, partitions=4)
+alerts = app.topic(_own("alerts"), key_type=str, value_type=Alert, partitions=4, retention=DECISIONS)
 
 #: What a person looks into, keyed by account: a case when it is opened, and when another rule joins in.
-cases = app.topic(_own("cases"), key_type=str, value_type=Case, partitions=4)
+cases = app.topic(_own("cases"), key_type=str, value_type=Case, partitions=4, retention=DECISIONS)
 
 #: Bank accounts, each the sum of its events; what may be asked of them is in `app.agents.accounts`.
 accounts: pelton.Entity[str, Account] = app.entity(
@@ -111,6 +112,7 @@ accounts: pelton.Entity[str, Account] = app.entity(
     commands=AccountCommand,
     events=AccountEvent,
     partitions=4,
+    retention=EVENTS,
     help="Bank accounts that are the sum of their events.",
 )
 
@@ -118,10 +120,10 @@ accounts: pelton.Entity[str, Account] = app.entity(
 hub_directory = Path(os.environ.get("HUB_DIRECTORY") or Path(app.conf.datadir) / "hub")
 
 #: What card terminals log, keyed by terminal.
-terminal_events = app.topic(_own("terminals"), key_type=str, value_type=TerminalEvent, partitions=4)
+terminal_events = app.topic(_own("terminals"), key_type=str, value_type=TerminalEvent, partitions=4, retention=EVENTS)
 
 #: The same, a line each, as Kafka Connect reads them where our own connectors do not reach.
-terminal_lines = app.topic(_own("terminal-lines"), key_type=str, value_type=bytes, partitions=4)
+terminal_lines = app.topic(_own("terminal-lines"), key_type=str, value_type=bytes, partitions=4, retention=DERIVED)
 
 #: Customers' master data, keyed by account: a row as it is after each change, and None when it was deleted. Compacted:
 #: the last of each is kept for ever, so the topic holds the whole table.
@@ -130,64 +132,74 @@ customer_rows = app.topic(
 )
 
 #: Lines as services wrote them, keyed by where they were found (a file, a unit), so that their order is kept.
-raw_logs = app.topic(_own("raw-logs"), key_type=str, value_type=RawLine, partitions=4)
+raw_logs = app.topic(_own("raw-logs"), key_type=str, value_type=RawLine, partitions=4, retention=DERIVED)
 
 #: Lines in one shape, keyed by service. A record's own time is when its line was shipped; `LogLine.ts` is the line's.
-logs = app.topic(_own("logs"), key_type=str, value_type=LogLine, partitions=4)
+logs = app.topic(_own("logs"), key_type=str, value_type=LogLine, partitions=4, retention=EVENTS)
 
 #: What a person should look at in the services' logs, keyed by service.
-log_alerts = app.topic(_own("log-alerts"), key_type=str, value_type=LogAlert, partitions=4)
+log_alerts = app.topic(_own("log-alerts"), key_type=str, value_type=LogAlert, partitions=4, retention=DECISIONS)
 
 #: What devices measure, keyed by device. A record's own time is when it reached us; `Reading.ts` is the device's.
-readings = app.topic(_own("readings"), key_type=str, value_type=Reading, partitions=4)
+readings = app.topic(_own("readings"), key_type=str, value_type=Reading, partitions=4, retention=EVENTS)
 
 #: Readings that came after their minute was final.
-late_readings = app.topic(_own("late-readings"), key_type=str, value_type=Reading, partitions=4)
+late_readings = app.topic(_own("late-readings"), key_type=str, value_type=Reading, partitions=4, retention=EVENTS)
 
 #: Each minute of each device, once; how unusual each reading was; what a person should look at. All keyed by device.
-device_minutes = app.topic(_own("device-minutes"), key_type=str, value_type=DeviceMinute, partitions=4)
-scored_readings = app.topic(_own("scored-readings"), key_type=str, value_type=ScoredReading, partitions=4)
-device_alerts = app.topic(_own("device-alerts"), key_type=str, value_type=DeviceAlert, partitions=4)
+device_minutes = app.topic(
+    _own("device-minutes"), key_type=str, value_type=DeviceMinute, partitions=4, retention=EVENTS
+)
+scored_readings = app.topic(
+    _own("scored-readings"), key_type=str, value_type=ScoredReading, partitions=4, retention=DERIVED
+)
+device_alerts = app.topic(
+    _own("device-alerts"), key_type=str, value_type=DeviceAlert, partitions=4, retention=DECISIONS
+)
 
 #: What customers write about products; their understanding; products whose reviews drop. All keyed by product.
-reviews = app.topic(_own("reviews"), key_type=str, value_type=Review, partitions=4)
-sentiments = app.topic(_own("sentiments"), key_type=str, value_type=Sentiment, partitions=4)
-mood_alerts = app.topic(_own("mood-alerts"), key_type=str, value_type=MoodAlert, partitions=4)
+reviews = app.topic(_own("reviews"), key_type=str, value_type=Review, partitions=4, retention=EVENTS)
+sentiments = app.topic(_own("sentiments"), key_type=str, value_type=Sentiment, partitions=4, retention=DERIVED)
+mood_alerts = app.topic(_own("mood-alerts"), key_type=str, value_type=MoodAlert, partitions=4, retention=DECISIONS)
 
 #: What customers ask; the answers on their way to them, piece by piece, kept for an hour; what a person is to go on
 #: with. All keyed by account.
-questions = app.topic(_own("questions"), key_type=str, value_type=Question, partitions=4)
-chat_replies = app.topic(_own("chat-replies"), key_type=str, value_type=ChatReply, partitions=4, retention=3600)
-hand_overs = app.topic(_own("hand-overs"), key_type=str, value_type=HandOver, partitions=4)
+questions = app.topic(_own("questions"), key_type=str, value_type=Question, partitions=4, retention=EVENTS)
+chat_replies = app.topic(_own("chat-replies"), key_type=str, value_type=ChatReply, partitions=4, retention=PIECES)
+hand_overs = app.topic(_own("hand-overs"), key_type=str, value_type=HandOver, partitions=4, retention=DECISIONS)
 
 #: What people of the bank say in conversations that were handed over, keyed by account.
-person_answers = app.topic(_own("person-answers"), key_type=str, value_type=PersonAnswer, partitions=4)
+person_answers = app.topic(
+    _own("person-answers"), key_type=str, value_type=PersonAnswer, partitions=4, retention=DECISIONS
+)
 
 #: Records that are to be judged; what was made of each; those that are alerts; what people say of it. All keyed by the
 #: record's account or service.
-suspects = app.topic(_own("suspects"), key_type=str, value_type=Suspect, partitions=4)
-judgements = app.topic(_own("judgements"), key_type=str, value_type=Judgement, partitions=4)
-anomaly_alerts = app.topic(_own("anomaly-alerts"), key_type=str, value_type=Judgement, partitions=4)
-feedback = app.topic(_own("feedback"), key_type=str, value_type=Feedback, partitions=4)
+suspects = app.topic(_own("suspects"), key_type=str, value_type=Suspect, partitions=4, retention=DERIVED)
+judgements = app.topic(_own("judgements"), key_type=str, value_type=Judgement, partitions=4, retention=EVENTS)
+anomaly_alerts = app.topic(
+    _own("anomaly-alerts"), key_type=str, value_type=Judgement, partitions=4, retention=DECISIONS
+)
+feedback = app.topic(_own("feedback"), key_type=str, value_type=Feedback, partitions=4, retention=DECISIONS)
 
 #: The registry of models: what is asked of it, and what became of that, keyed by the model's name and kept for ever;
 #: what models say of reviews, keyed like these.
 model_orders: pelton.Topic[str, ModelOrder] = app.topic(
-    _own("models"), key_type=str, value_type=ModelOrder, partitions=4, retention=-1
+    _own("models"), key_type=str, value_type=ModelOrder, partitions=4, retention=FOR_EVER
 )
-model_outcomes = app.topic(_own("model-outcomes"), key_type=str, value_type=Outcome, partitions=4)
-predictions = app.topic(_own("predictions"), key_type=str, value_type=Prediction, partitions=4)
+model_outcomes = app.topic(_own("model-outcomes"), key_type=str, value_type=Outcome, partitions=4, retention=DECISIONS)
+predictions = app.topic(_own("predictions"), key_type=str, value_type=Prediction, partitions=4, retention=DERIVED)
 
 #: All that happens to orders, keyed by order: `app.services` and the gateway in `app.pages.orders` read and write it.
-order_events = app.topic(_own("order-events"), key_type=str, value_type=OrderEvent, partitions=4)
+order_events = app.topic(_own("order-events"), key_type=str, value_type=OrderEvent, partitions=4, retention=EVENTS)
 
 #: What became of conversations, keyed by account: exchanges, feedback and consent, in the order in which they came; and
 #: what is to be trained on, keyed by data set: as it comes, and without near-duplicates.
 conversation_events: pelton.Topic[str, ConversationEvent] = app.topic(
-    _own("conversation-events"), key_type=str, value_type=ConversationEvent, partitions=4
+    _own("conversation-events"), key_type=str, value_type=ConversationEvent, partitions=4, retention=EVENTS
 )
-examples = app.topic(_own("examples"), key_type=str, value_type=Example, partitions=4)
-dataset = app.topic(_own("dataset"), key_type=str, value_type=Example, partitions=4, retention=-1)
+examples = app.topic(_own("examples"), key_type=str, value_type=Example, partitions=4, retention=DERIVED)
+dataset = app.topic(_own("dataset"), key_type=str, value_type=Example, partitions=4, retention=FOR_EVER)
 
 #: Where data for training is written.
 training_directory = hub_directory / "training"

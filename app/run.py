@@ -3,10 +3,11 @@
 With --reload, the workers start anew, with their state, whenever a file of the program changes.
 
 Environment: BROKER_URL chooses the log as everywhere (sqlite:///… by default, or kafka://host:port); RATE, ACCOUNTS,
-SEED, REVIEWS, QUESTIONS, FEEDBACK and MASTER_DATA go to the simulator of payments; LOGS_RATE to that of logs (lines a
-second), DEVICES to that of cash machines (how many), MODELS to that of deployments (seconds for each step), ORDERS to
-that of shoppers (orders a second; without, the services are not started), each 0 for none; WEB_PORT to the page. Master
-data is simulated on the embedded log only, unless the environment says otherwise: on Kafka, Debezium may bring it.
+SEED, REQUESTS, REVIEWS, QUESTIONS, FEEDBACK and MASTER_DATA go to the simulator of payments; LOGS_RATE to that of logs
+(lines a second), DEVICES to that of cash machines (how many), MODELS to that of deployments (seconds for each step),
+ORDERS to that of shoppers (orders a second; without, the services are not started), each 0 for none; WEB_PORT to the
+page. Master data is simulated on the embedded log only, unless the environment says otherwise: on Kafka, Debezium may
+bring it.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def _simulators() -> list[list[str]]:
     names = {
         "RATE": "--rate",
         "ACCOUNTS": "--accounts",
+        "REQUESTS": "--requests",
         "SEED": "--seed",
         "REVIEWS": "--reviews",
         "QUESTIONS": "--questions",

@@ -15,6 +15,8 @@ from tests.retention import KEEP_ALL
 
 #: The application's hub follows files of a directory: that of whoever works here is not the tests' own.
 os.environ["HUB_DIRECTORY"] = tempfile.mkdtemp(prefix="pelton-hub-")
+#: Its topics keep all, for the same reason as the brokers of tests do.
+os.environ["BANK_RETENTION_S"] = "-1"
 
 
 def pytest_unconfigure() -> None:

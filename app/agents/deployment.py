@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator
 from app.bank import app, model_orders, model_outcomes, predictions, reviews
 from app.deployment import HELPFUL, SENTIMENT, Shelf, decided, predictions_of
 from app.models import ModelOrder, Outcome, Prediction, Publish, Review
-from app.models.registry import version_key
+from app.models.registry import QUALITIES_KEPT, version_key
 from app.tables import model_artifacts, model_registry, unjudged, version_quality
 from pelton import Stream
 
-__all__ = ["HOUR_S", "judge", "predict", "register"]
+__all__ = ["HOUR_S", "forget_oldest", "judge", "predict", "register"]
 
 HOUR_S = 3600
 #: Predictions about one customer that wait for the truth.
@@ -52,9 +52,19 @@ async def judge(stream: Stream[Prediction]) -> None:
     """Count each version's predictions, and how many were right where the truth is known."""
     async for account, said in stream.items():
         key, hour = version_key(said.model, said.version), said.ts - said.ts % HOUR_S
+        if key not in version_quality:
+            forget_oldest(said.model)
         quality = version_quality[key].predicted(hour)
         if said.truth is not None:
             quality = quality.told(hour, said.label, said.truth)
         elif said.model == HELPFUL:
             unjudged[account] = [*unjudged[account], said][-UNJUDGED_MAX:]
         version_quality[key] = quality
+
+
+def forget_oldest(model: str) -> None:
+    """Make room for one more version of a model: that which was asked longest ago goes."""
+    known = {key: quality for key, quality in version_quality.items() if key.startswith(version_key(model, ""))}
+    while len(known) >= QUALITIES_KEPT:
+        oldest = min(known, key=lambda key: (known[key].hours[-1].start, key))
+        del known[oldest], version_quality[oldest]

@@ -11,6 +11,7 @@ import os
 
 from app.bank import app, hub_directory, terminal_events, terminal_lines
 from app.models.terminal import TerminalEvent
+from app.retention import WAREHOUSE
 from app.tables.terminals import terminals
 from pelton import Stream
 from pelton.connect.contract import SourceRecord
@@ -29,7 +30,7 @@ def read(record: SourceRecord) -> SourceRecord:
 log_files = FileTail(hub_directory / "in" / "*.log*", poll=1.0)
 from_files = app.source(log_files, terminal_events, name="terminal-files")(read)
 
-parquet_files = ParquetFiles(hub_directory / "warehouse")
+parquet_files = ParquetFiles(hub_directory / "warehouse", keep=WAREHOUSE)
 to_warehouse = app.sink(parquet_files, terminal_events, name="warehouse", batch=50_000, within=5)
 
 if secret := os.environ.get("HUB_WEBHOOK_SECRET"):

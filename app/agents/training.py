@@ -27,8 +27,9 @@ __all__ = ["collect", "curate", "to_files", "to_parquet"]
 DATASET = "chat"
 #: How long a rating is waited for.
 RATING_S = 600
-#: How long rows of the data wait for others before they are written.
-WITHIN_S = float(os.environ.get("TRAINING_WITHIN_S", "60"))
+#: How long rows of the data wait for others before they are written. Not a minute: who waits so long is said to stand
+#: still.
+WITHIN_S = float(os.environ.get("TRAINING_WITHIN_S", "20"))
 
 
 @app.agent(conversation_events)

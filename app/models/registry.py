@@ -40,6 +40,8 @@ ARTIFACT_BYTES_MAX = 700_000
 VERSIONS_KEPT = 12
 OUTCOMES_KEPT = 20
 HOURS_KEPT = 48
+#: Versions of a model whose quality is kept: more than the registry has, for some are on their way.
+QUALITIES_KEPT = 32
 
 
 class Publish(msgspec.Struct, frozen=True, tag=True):

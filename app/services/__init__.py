@@ -14,6 +14,7 @@ from app.bank import BANK_ID
 from app.bank import app as bank
 from app.bank import order_events as events
 from app.models.order import OrderEvent
+from app.retention import EVENTS
 
 __all__ = ["SERVICES", "order_events", "service"]
 
@@ -33,4 +34,4 @@ def service(name: str) -> pelton.App:
 
 def order_events(app: pelton.App) -> pelton.Topic[str, OrderEvent]:
     """Return the topic of all that happens to orders, as a service reads it and writes to it."""
-    return app.topic(events.get_topic_name(), key_type=str, value_type=OrderEvent, partitions=4)
+    return app.topic(events.get_topic_name(), key_type=str, value_type=OrderEvent, partitions=4, retention=EVENTS)

@@ -6,7 +6,8 @@
                  └─▶ OrderCancelled
 
 A dotted step is another service's, or the customer's: this one waits for its event, and calls nobody. What comes twice,
-or too late, finds the order in another status and changes nothing.
+or too late, finds the order in another status and changes nothing. An order to which nothing has happened for a quarter
+of a year is forgotten.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from app.models.order import (
     StockRefused,
     StockReserved,
 )
+from app.retention import DERIVED, ORDERS
 from app.services import order_events as events_of
 from app.services import service
 from pelton import FiredTimer, Stream
@@ -61,7 +63,9 @@ class Reserve(msgspec.Struct, frozen=True):
 
 app = service("orders")
 order_events = events_of(app)
-reservations = app.topic(f"{app.conf.id}-reservations", key_type=str, value_type=Reserve, partitions=4)
+reservations = app.topic(
+    f"{app.conf.id}-reservations", key_type=str, value_type=Reserve, partitions=4, retention=DERIVED
+)
 orders = app.Table("orders", default=Order, key_type=str, value_type=Order, partitions=4)
 stock = app.Table("stock", default=lambda: DELIVERY, key_type=str, value_type=int, partitions=4)
 
@@ -71,6 +75,10 @@ async def follow(stream: Stream[OrderEvent]) -> AsyncIterator[OrderEvent]:
     """Take each order a step further."""
     timers = stream.timers()
     async for one in timers:
+        if isinstance(one, FiredTimer) and one.name == "forget":
+            orders.pop(one.key, None)
+            continue
+        timers.set("forget", after=ORDERS)
         # No payment in time is as good as a refusal; one that comes all the same is given back.
         event = PaymentRefused(one.key, "it was not paid for in time") if isinstance(one, FiredTimer) else one
         order = orders[event.order]

@@ -12,6 +12,7 @@ from app.bank import BANK_ID
 from app.models.ledger import AccountCommand, Deposit, Withdraw
 from app.models.order import (
     OrderCancelled,
+    OrderConfirmed,
     OrderEvent,
     OrderPlaced,
     PaymentRefused,
@@ -19,6 +20,7 @@ from app.models.order import (
     PaymentTaken,
     ReturnRefused,
 )
+from app.retention import EVENTS
 from app.services import order_events as events_of
 from app.services import service
 from pelton import Backoff, CommandRejectedError, Stream
@@ -33,17 +35,20 @@ UNTIL_ANSWERED = Backoff(retries=None)
 
 app = service("payments")
 order_events = events_of(app)
-accounts = app.entity_client("accounts", of=BANK_ID, commands=AccountCommand, partitions=4)
-#: By order: what was taken, and not given back.
+accounts = app.entity_client("accounts", of=BANK_ID, commands=AccountCommand, partitions=4, retention=EVENTS)
+#: By order: what was taken, and may have to be given back.
 taken = app.Table("taken", key_type=str, value_type=PaymentTaken, partitions=4)
 
 
 @app.agent(order_events, sink=[order_events], retries=UNTIL_ANSWERED)
 async def settle(stream: Stream[OrderEvent]) -> AsyncIterator[OrderEvent]:
     """Take and give back, an order's events one after the other, many orders' at once."""
-    async for outcome in stream.filter(_concerns_us).map_async(ask_bank, concurrency=16, order="key"):
+    asked = stream.filter(_concerns_us).map_async(ask_bank, concurrency=16, order="key")
+    async for event, outcome in asked.pairs():
         match outcome:
             case None:
+                if isinstance(event, OrderConfirmed):
+                    taken.pop(event.order, None)
                 continue
             case PaymentTaken():
                 taken[outcome.order] = outcome
@@ -77,4 +82,4 @@ async def _refusal(account: str, command: AccountCommand, command_id: str) -> st
 
 
 def _concerns_us(event: OrderEvent) -> bool:
-    return isinstance(event, OrderPlaced | OrderCancelled)
+    return isinstance(event, OrderPlaced | OrderCancelled | OrderConfirmed)

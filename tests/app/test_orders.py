@@ -11,9 +11,11 @@ from app import app as bank
 from app.bank import accounts, order_events
 from app.models.ledger import Deposit, Freeze, Open
 from app.models.order import CancelRequested, OrderCancelled, OrderPlaced, OrderRequested, OrderView
+from app.retention import ORDERS
 from app.services.notifications import app as notifications
 from app.services.orders import DELIVERY, DELIVERY_TIME, PAYMENT_TIME, stock
 from app.services.orders import app as orders
+from app.services.orders import orders as known_orders
 from app.services.payments import app as payments
 from app.services.payments import taken
 from app.simulation.orders import purchases, shoppers
@@ -78,7 +80,28 @@ def test_what_cannot_be_had_or_paid_for_is_cancelled_and_what_was_paid_comes_bac
     assert request(driver, "o-5", quantity=2).status == "returned"
     driver.advance(DELIVERY_TIME)
     assert request(driver, "o-6", quantity=2).status == "confirmed"
-    assert list(taken.keys()) == ["o-4", "o-6"]
+    assert list(taken.keys()) == [], "what came back, or need not come back any more"
+
+
+def test_an_order_to_which_nothing_happens_any_more_is_forgotten(driver: Driver) -> None:
+    def all_partitions(name: str) -> None:
+        others = [f"{name}-{number}" for number in range(16)]
+        driver.send_many(order_events, [(order, CancelRequested(order), at) for order in others])
+
+    at = 1_800_000_000.0
+    driver.send(order_events, "o-1", OrderRequested("o-1", "ann", "wallet", 1), at)
+    assert (order_views["o-1"].status, known_orders["o-1"].status) == ("confirmed", "confirmed")
+    at += ORDERS - 10
+    driver.send(order_events, "o-1", CancelRequested("o-1"), at)  # too late, but it is something
+    at += 20
+    all_partitions("still")
+    assert "o-1" in order_views
+    assert "o-1" in known_orders
+    at += ORDERS
+    all_partitions("then")
+    assert "o-1" not in order_views
+    assert "o-1" not in known_orders
+    assert {f"then-{number}" for number in range(16)} <= set(order_views.keys())
 
 
 def test_services_that_are_down_are_waited_for(driver: Driver) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from app import app
 from app.agents.deployment import register
@@ -17,9 +18,10 @@ from app.commands.models import publication, registries, trained_from_reviews
 from app.deployment import SENTIMENT, DamagedError, NaiveBayes, Shelf, decided, pack, unpack
 from app.deployment.training import ModelFile, trained
 from app.models import ModelOrder, Outcome, Prediction, Promote, Publish, Registry, Retire, Review, Rollback
-from app.models.registry import VERSIONS_KEPT, version_key
+from app.models.registry import QUALITIES_KEPT, VERSIONS_KEPT, version_key
 from app.simulation import DEFAULT_START
 from app.simulation.reviews import review
+from app.tables import version_quality
 from pelton.testing import Driver
 
 TEXTS = [review(7, number, DEFAULT_START) for number in range(300)]
@@ -221,3 +223,18 @@ def test_an_artifact_is_the_same_bytes_and_comes_back_whole() -> None:
     assert unpack(*pack(model)) == model
     with pytest.raises(DamagedError, match="sha256"):
         unpack(pack(model).data, pack(learned(100).model).sha256)
+
+
+def test_of_versions_that_nobody_asks_any_more_the_quality_is_forgotten() -> None:
+    with Driver(app) as driver:
+        for number in range(QUALITIES_KEPT + 3):
+            ts = 3600.0 * (100 + number)
+            said = Prediction("r", SENTIMENT, f"v{number}", "production", "positive", 0.9, ts, "positive")
+            driver.send(predictions, "one product", said)
+        kept = {f"{SENTIMENT}/v{number}" for number in range(3, QUALITIES_KEPT + 3)}
+        assert set(version_quality.keys()) == kept
+        driver.send(predictions, "one product", replace(said, version="v3", ts=3600.0 * 200))
+        driver.send(predictions, "one product", replace(said, version="v999", ts=3600.0 * 200))
+        assert kept - set(version_quality.keys()) == {f"{SENTIMENT}/v4"}, "v3 was asked again"
+        driver.send(predictions, "one product", replace(said, model="other", ts=3600.0 * 200))
+        assert len(version_quality) == QUALITIES_KEPT + 1, "each model has its own"
