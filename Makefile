@@ -12,6 +12,7 @@ CONNECT_PORT ?= 8083
 SEED ?= 1
 RUNS ?= 10000
 SECONDS ?= 300
+KEEP ?= 600
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -51,6 +52,12 @@ help: ## Show this page
 .PHONY: run
 run: .venv/.runtime ## Run the application with simulated traffic; BROKER_URL=kafka://localhost:9092 for Kafka
 	@exec $(BIN)/python -m app.run $(ARGS)
+
+.PHONY: demo
+demo: .venv/.runtime ## The same at a pace for hours, in demo-data/: what is KEEP=600 seconds old is deleted
+	@export APP_DATADIR="$${APP_DATADIR:-demo-data}" BANK_RETENTION_S="$(KEEP)" RATE="$${RATE:-10}" \
+		REQUESTS="$${REQUESTS:-1}" LOGS_RATE="$${LOGS_RATE:-5}" DEVICES="$${DEVICES:-10}"; \
+		exec $(BIN)/python -m app.run $(ARGS)
 
 .PHONY: dev
 dev: .venv/.runtime ## The same, and the worker starts anew, with its state, whenever a file of app/ or src/ changes
@@ -156,6 +163,10 @@ rolling: .venv/.dev ## Scale workers 1 -> 4 -> 2 and restart them in turn under 
 .PHONY: accounts-soak
 accounts-soak: .venv/.dev ## Kill the bank's worker while customers send money about, and count the cents; SECONDS=300 SEED=1
 	@exec $(BIN)/python -m tests.chaos.accounts --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+.PHONY: demo-soak
+demo-soak: .venv/.dev ## Run `make demo` for an hour, and say whether it stays well in bounded memory and disk; ARGS="--seconds 600"
+	@exec $(BIN)/python -m bench.demo $(ARGS)
 
 .PHONY: pressure
 pressure: .venv/.dev ## Send a gibibyte at 100 MB/s to slow agents, on both logs, and watch their memory (minutes)
