@@ -22,8 +22,11 @@ __all__ = ["from_files", "from_lines", "read", "to_warehouse", "watch"]
 
 
 def read(record: SourceRecord) -> SourceRecord:
-    """Return a terminal's line as an event, under the terminal; what is no such line is dead-lettered."""
-    event = TerminalEvent.parsed(getattr(record.value, "text", b"") or record.value)
+    """Return a terminal's line as an event, under the terminal; what is no such line is dead-lettered.
+
+    Files, webhooks and MQTT give a line's bytes, syslog a message whose text it is.
+    """
+    event = TerminalEvent.parsed(record.value if isinstance(record.value, bytes) else record.value.text)
     return SourceRecord(event, key=event.terminal, headers=record.headers)
 
 

@@ -16,6 +16,7 @@ from app.commands.simulate_orders import simulate_orders
 from app.commands.simulate_questions import simulate_questions
 from app.commands.simulate_reviews import simulate_reviews
 from app.commands.simulate_telemetry import simulate_telemetry
+from app.commands.simulate_terminals import simulate_terminals
 
 __all__ = [
     "check_training",
@@ -34,4 +35,5 @@ __all__ = [
     "simulate_questions",
     "simulate_reviews",
     "simulate_telemetry",
+    "simulate_terminals",
 ]

@@ -22,9 +22,10 @@ class TerminalEvent(msgspec.Struct, frozen=True):
     approved: bool
 
     @classmethod
-    def parsed(cls, line: bytes) -> TerminalEvent:
+    def parsed(cls, line: bytes | str) -> TerminalEvent:
         """Return what a line says: `<time> <amount> approved|declined <terminal>`. Raises: ValueError."""
-        ts, amount, result, terminal = line.decode().split(maxsplit=3)
+        text = line.decode() if isinstance(line, bytes) else line
+        ts, amount, result, terminal = text.strip().split(maxsplit=3)
         if result not in ("approved", "declined"):
             raise ValueError(f"expected approved or declined, got {result!r}")
         return cls(terminal, float(ts), float(amount), result == "approved")

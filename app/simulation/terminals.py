@@ -1,4 +1,4 @@
-"""Card terminals that write a log file of what they do, and begin a new one when it is large, as logrotate does."""
+"""What card terminals do, and the log file that some write of it; a new one is begun when it is large."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from pathlib import Path
 from app.models.terminal import TerminalEvent
 from app.simulation.traffic import Labelled
 
-__all__ = ["TerminalLog"]
+__all__ = ["TerminalLog", "tried_with"]
 
 #: Of so many payments, one is logged by a terminal of ours.
 ONE_IN = 50
 _BYTES_MAX = 1024 * 1024
 _KEPT = 3
+
+
+def tried_with(one: Labelled) -> TerminalEvent:
+    """Return what a terminal makes of a payment: one with a label is declined."""
+    return TerminalEvent(one.transaction.merchant, one.transaction.ts, one.transaction.amount, not one.label)
 
 
 class TerminalLog:
@@ -24,12 +29,8 @@ class TerminalLog:
         self._path = directory / "terminals.log"
 
     def write(self, payments: Iterable[Labelled]) -> None:
-        """Log some of these payments: those with a label are declined."""
-        lines = [
-            TerminalEvent(one.transaction.merchant, one.transaction.ts, one.transaction.amount, not one.label).line()
-            for one in payments
-            if one.sequence % ONE_IN == 0
-        ]
+        """Log some of these payments."""
+        lines = [tried_with(one).line() for one in payments if one.sequence % ONE_IN == 0]
         if not lines:
             return
         if self._path.exists() and self._path.stat().st_size > _BYTES_MAX:
