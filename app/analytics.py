@@ -9,7 +9,7 @@ from app.everywhere import rows_of
 from app.models import Rule
 from app.models.quality import sum_of
 from app.models.traffic import DIMENSIONS, Sums, Traffic, quantile, whole
-from app.tables.cases import latest_cases, rule_quality
+from app.tables.cases import account_cases, rule_quality
 from app.tables.traffic import minute_traffic, ten_minute_traffic
 
 __all__ = ["case_views", "quality_views", "traffic_view"]
@@ -68,7 +68,8 @@ async def quality_views() -> list[dict[str, Any]]:
 
 async def case_views(limit: int) -> list[dict[str, Any]]:
     """Return the latest cases, newest first."""
-    newest = nlargest(limit, (case for _, case in await rows_of(latest_cases)), key=lambda case: case.updated)
+    known = (case for _, one in await rows_of(account_cases) for case in one.cases)
+    newest = nlargest(limit, known, key=lambda case: case.updated)
     return [
         {
             "id": case.id,

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 from app.bank import accounts
 from app.llm import Tool
-from app.models.case import Case
 from app.tables import minutes, profiles
-from app.tables.cases import latest_cases
+from app.tables.cases import account_cases
 
 __all__ = ["TOOLS", "FactTool", "Facts"]
 
@@ -110,7 +109,7 @@ def _tell_transactions(facts: Mapping[str, Any]) -> str:
 
 
 def _cases(account: str) -> dict[str, Any]:
-    case: Case | None = latest_cases.get(account)
+    case = account_cases[account].latest
     if case is None:
         return {"case": None}
     return {

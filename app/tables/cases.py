@@ -1,15 +1,20 @@
-"""The latest case of each account, and how right the alerts are."""
+"""The cases of each account, and how right the alerts are."""
 
 from __future__ import annotations
 
 from app.bank import app
-from app.models.case import Case
+from app.models.case import AccountCases
 from app.models.quality import Judged, RuleQuality
 
-__all__ = ["judged", "latest_cases", "rule_quality"]
+__all__ = ["account_cases", "judged", "rule_quality"]
 
-latest_cases = app.Table(
-    "latest_cases", key_type=str, value_type=Case, partitions=4, help="The latest case of the account."
+account_cases = app.Table(
+    "account_cases",
+    default=AccountCases,
+    key_type=str,
+    value_type=AccountCases,
+    partitions=4,
+    help="The account's cases of the last week, 20 at most.",
 )
 
 judged = app.Table(

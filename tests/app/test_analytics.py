@@ -13,6 +13,7 @@ from app.analytics import quality_views, traffic_view
 from app.bank import alerts, cases, transactions
 from app.evaluation import quality_by_rule
 from app.models import Alert, VelocityEvidence
+from app.models.case import CASE_KEPT_S, CASES_MAX, AccountCases
 from app.models.quality import Judged, RuleQuality
 from app.models.traffic import Traffic, quantile, whole
 from app.simulation import Labelled, Plan, transactions_from
@@ -127,8 +128,44 @@ def test_alerts_become_cases_once_each() -> None:
         shown = driver.request("GET", "/api/analytics").json()["cases"]
         assert [(one["id"], one["score"], one["payments"]) for one in shown] == [
             ("velocity:t3", 1.5, 1),
+            ("velocity:t1", 3.0, 2),
             ("amount:t9", 1.5, 1),
         ]
+
+
+def test_alerts_that_come_again_late_and_in_any_order_make_no_case_anew() -> None:
+    alike = [raised("velocity", 1, 100), raised("velocity", 3, 160 + 1_801), raised("amount", 4, 9_000)]
+    with Driver(app) as driver:
+        for number in (2, 0, 1, 0, 2, 1, 1, 0):
+            driver.send(alerts, "ann", alike[number])
+        driver.restart()
+        for alert in alike:
+            driver.send(alerts, "ann", alert)
+        told = [record.value.id for record in driver.read(cases)]
+        assert told == ["amount:t4", "velocity:t1", "velocity:t3"]
+        shown = driver.request("GET", "/api/analytics").json()["cases"]
+        assert [one["id"] for one in shown] == ["amount:t4", "velocity:t3", "velocity:t1"]
+        assert [one["rules"] for one in shown] == [{"amount": 1}, {"velocity": 1}, {"velocity": 1}]
+
+
+def test_the_cases_of_an_account_are_bounded_and_what_is_forgotten_opens_none() -> None:
+    known, opened = AccountCases(), 0
+    sent = [raised("velocity", number, 10_000.0 * number) for number in range(3 * CASES_MAX)]
+    for alert in sent:
+        known, news = known.after(alert)
+        opened += news is not None
+    assert opened == len(sent)
+    assert [case.id for case in known.cases] == [alert.id for alert in sent[-CASES_MAX:]]
+    for alert in sent:
+        assert known.after(alert) == (known, None)
+    late = raised("amount", 99, sent[-1].ts - 5_000.0)
+    after, news = known.after(late)
+    assert (news is not None, len(after.cases)) == (True, CASES_MAX)
+    assert after.latest == known.latest
+    weeks = raised("velocity", 100, sent[-1].ts + CASE_KEPT_S + 1.0)
+    known, news = after.after(weeks)
+    assert [case.id for case in known.cases] == [weeks.id]
+    assert [known.after(alert) for alert in (*sent, late)] == [(known, None)] * (len(sent) + 1)
 
 
 @pytest.mark.parametrize("label_first", [True, False])
