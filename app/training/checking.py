@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from app.training.files import MANIFEST, Manifest, manifests, rows_sha256
-from app.training.redaction import redacted
+from app.training.inspecting import left_in
 
 __all__ = ["faults"]
 
@@ -38,7 +38,7 @@ def _of_files(place: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{name}: it is not the file that {MANIFEST} tells of"
         for number, line in enumerate(lines, 1):
             texts = [message["content"] for message in msgspec.json.decode(line)["messages"]]
-            found = [kind for text in texts for kind in redacted(text)[1]]
+            found = sorted({kind for text in texts for kind in left_in(text)})
             if found:
                 yield f"{name}, line {number}: there is a {' and a '.join(found)} in it"
 

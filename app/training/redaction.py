@@ -2,7 +2,9 @@
 
 Where a number is known by its checksum (cards by Luhn, IBANs by ISO 7064), no other number is taken for one, and none
 is missed for its spaces. Phone numbers have no checksum: whatever looks like one goes, rather too many than too few.
-Sources: ISO/IEC 7812-1 (Luhn), ISO 13616 (IBAN), ITU-T E.164 (phone numbers have 15 digits at most).
+`app.training.inspecting` looks at what is left, by other means.
+Sources: ISO/IEC 7812-1 (Luhn), ISO 13616 (IBAN), ITU-T E.164 (phone numbers have 15 digits at most), North American
+Numbering Plan (3, 3 and 4 digits).
 """
 
 from __future__ import annotations
@@ -23,7 +25,17 @@ _MAIL = re.compile(r"[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}[ -]?\d{2}(?:[ -]?[A-Za-z0-9]){11,30}))")
 _ACCOUNT = re.compile(r"\bacc-\w+", re.IGNORECASE)
 _DIGITS = re.compile(r"\d(?:[ .\-/]{0,2}\d)*")
-_PHONE = re.compile(r"(?<![\w.,])(?:\+|00|\(?0)\d?(?:[ ()\-/.]{0,2}\d){5,16}(?![\w])")
+_PHONE = re.compile(
+    r"(?<!\w)(?<!\d[.,/])(?!0\d[./][01]\d[./](?:19|20)\d\d(?!\d))"  # 05.01.2026 is a day
+    r"(?:\+|00|\(?0)\d?(?:[ ()\-/.]{0,2}\d){5,16}(?![\w])"
+)
+#: Without a prefix: in groups as North Americans write them, or a mobile number of Germany less its 0. Groups of three
+#: alone are an amount, and with more digits before or behind, it is a number of another kind.
+_LOCAL_PHONE = re.compile(
+    r"(?<!\w)(?<!\d[.,/\-])(?:(?<!\d )|(?=\(|\d{3}[.\-]))"
+    r"(?:(?:1[ .\-])?(?:\(\d{3}\) ?|\d{3}[ .\-])\d{3}[ .\-]\d{4}|1[567]\d[ /\-](?:\d{7,8}|\d{3} \d{4,5}))"
+    r"(?!\w|[.,/\-]\d)"
+)
 
 
 def redacted(text: str) -> tuple[str, Counter[str]]:
@@ -48,6 +60,7 @@ def redacted(text: str) -> tuple[str, Counter[str]]:
     text = _without_ibans(text, mark("iban"))
     text = _DIGITS.sub(lambda match: _without_cards(match[0], mark("card")), text)
     text = _PHONE.sub(mark("phone"), text)
+    text = _LOCAL_PHONE.sub(mark("phone"), text)
     text = _ACCOUNT.sub(mark("account"), text)
     return text, found
 

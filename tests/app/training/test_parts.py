@@ -18,6 +18,7 @@ from app.training.checking import faults
 from app.training.curating import SHARES
 from app.training.duplicates import JACCARD_MIN, jaccard, pieces_of
 from app.training.files import DatasetFiles, manifests
+from app.training.inspecting import left_in
 from pelton import TopicPartition
 from pelton.connect.contract import SinkBatch, SinkRow
 
@@ -36,6 +37,15 @@ PHONES = [
     "+1 (555) 010-9999",
     "0049 30 1234567",
     "+44 20 7946 0958",
+    "555-123-4567",
+    "(212) 555-0199",
+    "(212)555-0199",
+    "212.555.0199",
+    "212 555 0199",
+    "1-800-555-0199",
+    "170 1234567",
+    "171/12345678",
+    "151 123 45678",
 ]
 
 
@@ -54,6 +64,28 @@ def test_secrets_go_and_the_rest_stays(kind: str, secret: str, text: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("kind", "secret"),
+    [
+        ("card", CARDS[0]),
+        ("card", CARDS[1]),
+        ("iban", IBANS[0]),
+        ("iban", IBANS[1]),
+        ("mail", MAILS[0]),
+        ("mail", MAILS[1]),
+    ]
+    + [("phone", phone) for phone in ("+49 170 1234567", "0170/1234567", *PHONES[6:11], "170 1234567")],
+)
+def test_a_second_look_finds_what_was_not_redacted(kind: str, secret: str) -> None:
+    assert left_in(f"It is {secret}, I think.") == [kind]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(alphabet="0123456789 -.,()+/aB@_", max_size=60) | st.text(max_size=40))
+def test_a_second_look_finds_nothing_in_what_was_redacted(text: str) -> None:
+    assert left_in(redacted(text)[0]) == []
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "4111111111111112 is none",
@@ -61,10 +93,15 @@ def test_secrets_go_and_the_rest_stays(kind: str, secret: str, text: str) -> Non
         "Transfers take 1 to 3 days; 1000000 thanks",
         "user@host",
         "",
+        "170 123 456 are 1.234.567,00 EUR, or 212,555,019.99 USD",
+        "order 171-1234567-1234567, parcel 2125550199, item 555-123-456, invoice 12-345-6789",
+        "on 05.01.2026 12:30, or 2026-01-05T12:30:55.123456, at 170.1234567 east",
+        "from 192.168.100.1 to 10.0.0.1, 12 345 678 9012 times, version 212.555.0199.7",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redacted(text) == (text, Counter())
+    assert left_in(text) == []
 
 
 def test_numbers_that_are_hidden_are_found() -> None:
