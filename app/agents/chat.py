@@ -20,8 +20,8 @@ from pelton import Stream
 
 __all__ = ["chat"]
 
-#: What all attempts of a model and its tools may take together.
-CALL_S = 120
+#: What a call may take beyond the model's own time: the pieces of its answer are still on their way into the log.
+CALL_S = model.settings.conversation_s + 20
 
 
 @app.agent(questions, sink=[chat_replies])

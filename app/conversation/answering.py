@@ -2,18 +2,20 @@
 
 Whatever a text says is data. The model is told so; but nothing hangs on its obedience: its tools take no arguments and
 belong to the customer whose question it is, a call of anything else is answered with an error, and the number of rounds
-is bounded. What it may leak is what this customer may know.
+is bounded, as is the time of all of them. What it may leak is what this customer may know.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 
 import msgspec
 
 from app.conversation.facts import Facts
 from app.conversation.faq import best
-from app.llm import LanguageModel, Message, ModelError, Tool, ToolCall
+from app.llm import LanguageModel, Message, ModelError, ModelUnavailable, Tool, ToolCall
 from app.llm.messages import Listener
 from app.models import Answer, Conversation, Question
 
@@ -42,16 +44,30 @@ async def answered(
     facts: Facts,
     on_text: Listener | None = None,
 ) -> Answer:
-    """Return the answer to a question. on_text: told of pieces of the model's answer as they come."""
+    """Return the answer to a question, without the model when it has none within its settings' `conversation_s`.
+
+    on_text: told of pieces of the model's answer as they come.
+    """
     if not model.enabled:
         return _without_model(question, facts)
     try:
-        return await _by_model(model, question, conversation, facts, on_text)
+        return await _in_time(model, question, conversation, facts, on_text)
     except ModelError as error:
         if on_text is not None:
             on_text(None)
         facts.looked_up.clear()
         return msgspec.structs.replace(_without_model(question, facts), why=str(error))
+
+
+async def _in_time(model: LanguageModel, *asked: Any) -> Answer:
+    limit = asyncio.timeout(model.settings.conversation_s)
+    try:
+        async with limit:
+            return await _by_model(model, *asked)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise ModelUnavailable(f"the model had no answer within {model.settings.conversation_s:g} s") from error
 
 
 async def _by_model(

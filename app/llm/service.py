@@ -6,7 +6,10 @@ It is loaded with the first call of a worker that has a key (1.6 s of CPU), neve
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -22,6 +25,10 @@ __all__ = ["Service"]
 
 #: Answers that another attempt may change: too many requests, conflicts, timeouts, and the server's own failures.
 _TEMPORARY = frozenset((408, 409, 425, 429))
+#: What a server says that does not take `max_tokens`, or a temperature other than its own.
+_NEWER = re.compile(
+    r"max_completion_tokens|(max_tokens|temperature).*support|support.*(max_tokens|temperature)", re.DOTALL
+)
 
 
 class Service:
@@ -30,6 +37,8 @@ class Service:
     def __init__(self, settings: ModelSettings) -> None:
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log a line a call
         self._settings = settings
+        #: Whether this model takes `max_tokens` and a temperature: OpenAI's own newer models take neither.
+        self._classic = bool(settings.base_url)
         # Its own retries would hide from the breaker and the budget what happens.
         self._client = AsyncOpenAI(
             api_key=settings.api_key, base_url=settings.base_url or None, max_retries=0, timeout=settings.timeout_s
@@ -49,8 +58,7 @@ class Service:
         """
         answer = _Gathered(on_text)
         try:
-            create: Any = self._client.chat.completions.create
-            stream = await create(**self._request(messages, tools, schema, headers))
+            stream = await self._begin(messages, tools, schema, headers)
             async with stream:
                 async for chunk in stream:
                     answer.add(chunk)
@@ -68,6 +76,18 @@ class Service:
         """Close its connections."""
         await self._client.close()
 
+    async def _begin(self, *asked: Any) -> Any:
+        """Begin to ask. A model that refuses parameters of older ones is asked again without, and so is what comes."""
+        create: Any = self._client.chat.completions.create
+        classic = self._classic
+        try:
+            return await create(**self._request(*asked))
+        except openai.BadRequestError as error:
+            if not classic or not _NEWER.search(error.message):
+                raise
+        self._classic = False
+        return await create(**self._request(*asked))
+
     def _request(
         self,
         messages: Sequence[Message],
@@ -82,9 +102,9 @@ class Service:
             "stream_options": {"include_usage": True},
             "extra_headers": dict(headers),
         }
-        if self._settings.base_url:
+        if self._classic:
             request |= {"max_tokens": self._settings.answer_tokens, "temperature": 0}
-        else:  # OpenAI's own newer models take neither
+        else:
             request["max_completion_tokens"] = self._settings.answer_tokens
         if tools:
             request["tools"] = [_tool(one) for one in tools]
@@ -177,7 +197,10 @@ def _first_line(text: str) -> str:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long to wait: milliseconds where the server is so exact, else seconds; None when it does not say."""
+    """Return how long to wait: milliseconds where the server is so exact, else seconds, or until a date.
+
+    None when it does not say. Source: RFC 9110, section 10.2.3.
+    """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             after_s = float(headers.get(name, "")) * unit_s
@@ -185,4 +208,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
             continue
         if 0 <= after_s < float("inf"):
             return after_s
-    return None
+    try:
+        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

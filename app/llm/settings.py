@@ -16,6 +16,7 @@ VARIABLES = {
     "OPENAI_BASE_URL": "base_url",
     "OPENAI_MODEL": "model",
     "MODEL_TIMEOUT_S": "timeout_s",
+    "MODEL_CONVERSATION_S": "conversation_s",
     "MODEL_ATTEMPTS": "attempts",
     "MODEL_TOKENS_PER_MINUTE": "tokens_per_minute",
     "MODEL_JUDGEMENTS_PER_MINUTE": "judgements_per_minute",
@@ -32,6 +33,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: without one, no model is used. Servers that need none (Ollama, llama.cpp, vLLM) take any, such as "none".
     base_url: of the server, with its /v1; OpenAI's own when empty.
     timeout_s: for one call with all its attempts. attempts: how often a call is tried.
+    conversation_s: for all calls that one answer to a customer takes: the model looks things up, and is asked again.
     tokens_per_minute, cost_per_day: budgets of one worker; 0 for no limit.
     judgements_per_minute, samples_per_minute: how often a worker asks about unusual records, and about the sample.
     price_in, price_out: what a million tokens of questions and of answers cost, in the currency of the budget.
@@ -43,6 +45,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     model: str = "gpt-4o-mini"
     timeout_s: float = 30.0
+    conversation_s: float = 100.0
     attempts: int = 4
     tokens_per_minute: int = 0
     cost_per_day: float = 0.0
@@ -57,7 +60,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         limits = (self.tokens_per_minute, self.cost_per_day, self.judgements_per_minute, self.samples_per_minute)
-        if self.timeout_s <= 0 or self.attempts < 1 or min(limits) < 0:
+        if min(self.timeout_s, self.conversation_s) <= 0 or self.attempts < 1 or min(limits) < 0:
             raise ConfigurationError(
                 f"the model's settings: expected a time, an attempt at least, and budgets of 0 or more, got {self!r}",
                 hint="docs/language-model.md has all of them",

@@ -1,5 +1,7 @@
 """`POST /chat`: a question, whose answer comes in pieces (server-sent events) or whole (JSON). `GET /chat`: the page.
 
+With the header "Prefer: wait=5" it waits so many seconds at most; an answer that comes later is in the conversation.
+
 The account is in the body, because this bank has no login. Where there is one, take it from the session: whoever may
 name an account here is answered its facts.
 """
@@ -7,6 +9,7 @@ name an account here is answered its facts.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -17,7 +20,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from app.bank import app, chat_replies, person_answers, questions
+from app.bank import app, chat_replies, model, person_answers, questions
 from app.everywhere import rows_of, value_of
 from app.models import ChatReply, Conversation, PersonAnswer, Question
 from app.pages.answers import answer, refusal
@@ -28,9 +31,10 @@ from pelton import Request, Response, UnavailableError, View
 
 __all__ = ["Chat", "Person", "conversation", "desk_page", "waiting"]
 
-#: How long a page waits for an answer, and how often it shows a quiet line that it still does.
-ANSWER_S = 150.0
+#: How long a page waits for an answer at most, and how often it shows a quiet line that it still does.
+ANSWER_S = model.settings.conversation_s + 50
 PULSE_S = 10.0
+_WAIT = re.compile(r"\bwait=(\d{1,6})\b")
 
 replies = Replies(
     chat_replies, ChatReply, subject=lambda reply: reply.question, is_last=lambda reply: reply.kind == "answer"
@@ -60,9 +64,11 @@ class Chat(View):
         try:
             given = _decode(await request.read())
             question = Question(uuid4().hex, given.account, given.text, time.time())
+            wait = _WAIT.search(request.headers.get("Prefer", ""))
+            within_s = min(float(wait[1]), ANSWER_S) if wait else ANSWER_S
             if "text/event-stream" in request.headers.get("Accept", ""):
-                return await _streamed(request, question)
-            return await _whole(question)
+                return await _streamed(request, question, within_s)
+            return await _whole(question, within_s)
         except (msgspec.DecodeError, RecursionError) as error:
             return refusal(HTTPStatus.BAD_REQUEST, str(error) or "nested too deeply")
         except UnavailableError as error:
@@ -116,27 +122,29 @@ class Person(View):
         return answer({"id": said.id}, HTTPStatus.ACCEPTED)
 
 
-async def _replies(question: Question) -> AsyncIterator[ChatReply | None]:
+async def _replies(question: Question, within_s: float) -> AsyncIterator[ChatReply | None]:
     """Ask, and yield what is replied up to the answer; None now and then while nothing comes.
 
     Raises: TimeoutError when there is no answer in time.
     """
-    async with replies.expecting(question.id) as pieces, asyncio.timeout(ANSWER_S):
-        await (await questions.send(key=question.account, value=question))
-        while True:
-            try:
-                reply = await asyncio.wait_for(pieces.get(), PULSE_S)
-            except TimeoutError:
-                yield None
-                continue
-            yield reply
-            if reply.kind == "answer":
-                return
+    async with replies.expecting(question.id) as pieces:
+        async with asyncio.timeout(ANSWER_S):
+            await (await questions.send(key=question.account, value=question))
+        async with asyncio.timeout(within_s):
+            while True:
+                try:
+                    reply = await asyncio.wait_for(pieces.get(), PULSE_S)
+                except TimeoutError:
+                    yield None
+                    continue
+                yield reply
+                if reply.kind == "answer":
+                    return
 
 
-async def _whole(question: Question) -> Response:
+async def _whole(question: Question, within_s: float) -> Response:
     try:
-        async for reply in _replies(question):
+        async for reply in _replies(question, within_s):
             if reply is not None and reply.kind == "answer":
                 return answer({"id": question.id, "answer": reply.answer})
     except TimeoutError:
@@ -144,12 +152,12 @@ async def _whole(question: Question) -> Response:
     return answer({"id": question.id, "answer": None, "hint": "it comes: see /api/chat"}, HTTPStatus.ACCEPTED)
 
 
-async def _streamed(request: Request, question: Question) -> Response:
+async def _streamed(request: Request, question: Question, within_s: float) -> Response:
     """Answer with an event for each piece: text, void, and at last answer; or late when none comes in time."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     await response.prepare(cast(web.Request, request))
     try:
-        async for reply in _replies(question):
+        async for reply in _replies(question, within_s):
             await response.write(b": still there\n\n" if reply is None else _event(reply.kind, reply))
     except TimeoutError:
         await response.write(_event("late", {"id": question.id}))

@@ -5,12 +5,19 @@ from __future__ import annotations
 import pytest
 
 from app import app
+from app.agents.chat import CALL_S
 from app.bank import cases, chat_replies, hand_overs, person_answers, questions, transactions
+from app.bank import model as bank_model
+from app.conversation import Facts, FactTool, answered
 from app.conversation.faq import best
-from app.models import Question
+from app.llm import LanguageModel, ModelSettings
+from app.models import Conversation, Question
+from app.pages.chat import ANSWER_S
 from app.tables import conversations
 from pelton.testing import Driver
+from tests.app.llm.model_server import ModelServer, Say, hanging
 from tests.app.payments import payment
+from tests.patience import PATIENCE_S
 
 START = 1_767_571_200.0
 
@@ -131,3 +138,27 @@ def test_each_question_is_answered_once_in_order_over_crashes() -> None:
         for account in {one.account for one in sent}:
             turns = [turn.question for turn in conversations[account].turns]
             assert turns == [one.id for one in sent if one.account == account]
+
+
+async def test_all_rounds_of_a_model_have_one_time_then_the_faq_answers_and_says_why(server: ModelServer) -> None:
+    server.behaviours = [Say("Let me see.", calls=[("facts", "{}")]), hanging]
+    settings = ModelSettings(api_key="k", base_url=server.url, timeout_s=10 * PATIENCE_S, conversation_s=1.0)
+    model, pieces = LanguageModel(settings), list[str | None]()
+    facts = Facts("acc-1", {"facts": FactTool("Facts.", frozenset(), lambda account: {"account": account}, str)})
+    question = Question("q1", "acc-1", "How do I block a lost card?", START)
+    answer = await answered(model, question, Conversation(), facts, pieces.append)
+    await model.close()
+    assert (answer.by, answer.why, answer.looked_up) == ("faq", "the model had no answer within 1 s", [])
+    assert "Block it at once" in answer.text
+    assert pieces[-1] is None
+    assert ANSWER_S > CALL_S > bank_model.settings.conversation_s
+
+
+def test_a_client_waits_as_long_as_it_likes() -> None:
+    with Driver(app) as driver:
+        asked = {"account": "acc-1", "text": "How do I block a lost card?"}
+        answer = driver.request("POST", "/chat", json=asked, headers={"Prefer": "wait=0"})
+        assert (answer.status, answer.json()["answer"]) == (202, None)
+        driver.settle()
+        (turn,) = driver.request("GET", "/api/chat?account=acc-1").json()["turns"]
+        assert turn["question"] == answer.json()["id"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
 from app.llm import (
@@ -136,12 +139,84 @@ async def test_it_comes_back_when_the_server_says(server: ModelServer, models: l
 
 async def test_a_wait_is_everybodys(server: ModelServer, models: list[LanguageModel]) -> None:
     model = model_at(server, models)
-    server.behaviours = [failing(429, Retry_After="1"), Say("now")]
+    came_s: list[float] = []
+
+    async def throttle_the_first(server: ModelServer, request: web.Request, asked: dict[str, Any]) -> Any:
+        came_s.append(asyncio.get_running_loop().time())
+        if len(came_s) == 1:
+            return await failing(429, Retry_After="1")(server, request, asked)
+        return await server.speak(request, Say("now"))
+
+    server.behaviours = [throttle_the_first]
     first = asyncio.create_task(model.complete(ASKED))
     await until(lambda: model.statistics().throttled > 0)
     await model.complete([Message("user", "something else")])
     await first
-    assert len(server.requests) == 3
+    assert len(came_s) == 3
+    assert min(came_s[1:]) >= came_s[0] + 1.0
+
+
+async def test_it_comes_back_at_the_date_that_the_server_says(server: ModelServer, models: list[LanguageModel]) -> None:
+    until_s: list[int] = []
+    came_s: list[float] = []
+
+    async def throttle_the_first(server: ModelServer, request: web.Request, asked: dict[str, Any]) -> Any:
+        came_s.append(time.time())
+        if until_s:
+            return await server.speak(request, Say("now"))
+        until_s.append(int(time.time()) + 3)
+        return await failing(429, Retry_After=formatdate(until_s[0], usegmt=True))(server, request, asked)
+
+    server.behaviours = [throttle_the_first]
+    assert (await model_at(server, models).complete(ASKED)).text == "now"
+    assert came_s[1] >= until_s[0] - 0.05
+
+
+async def test_a_date_that_is_over_is_no_wait(server: ModelServer, models: list[LanguageModel]) -> None:
+    server.behaviours = [failing(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), Say("now")]
+    assert (await model_at(server, models).complete(ASKED)).text == "now"
+
+
+NO_MAX_TOKENS = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+NO_TEMPERATURE = (
+    "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
+)
+
+
+@pytest.mark.parametrize("refused", [NO_MAX_TOKENS, NO_TEMPERATURE])
+async def test_a_newer_model_is_asked_as_it_wants_from_then_on(
+    server: ModelServer, models: list[LanguageModel], refused: str
+) -> None:
+    async def newer(server: ModelServer, request: web.Request, asked: dict[str, Any]) -> Any:
+        if "max_tokens" in asked or "temperature" in asked:
+            return web.json_response({"error": {"message": refused, "type": "invalid_request_error"}}, status=400)
+        return await server.speak(request, Say("thought about"))
+
+    server.behaviours = [newer]
+    model = model_at(server, models, answer_tokens=77)
+    both = model.complete(ASKED), model.complete([Message("user", "And now?")])
+    assert [reply.text for reply in await asyncio.gather(*both)] == ["thought about"] * 2
+    asked = len(server.requests)
+    await model.complete([Message("user", "And then?")])
+    assert len(server.requests) == asked + 1
+    assert (server.requests[0]["max_tokens"], server.requests[0]["temperature"]) == (77, 0)
+    assert server.requests[-1]["max_completion_tokens"] == 77
+    assert {"max_tokens", "temperature"}.isdisjoint(server.requests[-1])
+    assert model.statistics().failures == {}
+
+
+async def test_a_bad_request_of_another_kind_changes_nothing(server: ModelServer, models: list[LanguageModel]) -> None:
+    async def full(server: ModelServer, request: web.Request, asked: dict[str, Any]) -> Any:
+        return web.json_response({"error": {"message": "max_tokens: 1000 is more than there is room for"}}, status=400)
+
+    server.behaviours = [full, Say("shorter")]
+    model = model_at(server, models)
+    with pytest.raises(ModelError, match="room"):
+        await model.complete(ASKED)
+    await model.complete([Message("user", "Hi")])
+    assert ["max_tokens" in one for one in server.requests] == [True, True]
 
 
 @pytest.mark.parametrize("trouble", [failing(500), failing(503), failing(408), breaking_off, talking_nonsense])
