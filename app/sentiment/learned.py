@@ -3,7 +3,7 @@
 What a library keeps in the memory of its process, and a crash takes with it, is rows here: a word, and how often it was
 seen with each label. So it is learned with the event that teaches it, exactly once, and is there again after a restart.
 The probabilities are those of river's MultinomialNB over a bag of words, to the last digit but rounding
-(tests/app/sentiment/test_learned.py compares them).
+(tests/app/sentiment/test_scorers.py compares them; decisions/0030 tells why river is not asked itself).
 Source: C. D. Manning et al., Introduction to Information Retrieval, 2008, section 13.2.
 """
 
