@@ -61,6 +61,7 @@ __all__ = [
     "late_readings",
     "log_alerts",
     "logs",
+    "message_sentiments",
     "model",
     "model_orders",
     "model_outcomes",
@@ -161,6 +162,10 @@ device_alerts = app.topic(
 reviews = app.topic(_own("reviews"), key_type=str, value_type=Review, partitions=4, retention=EVENTS)
 sentiments = app.topic(_own("sentiments"), key_type=str, value_type=Sentiment, partitions=4, retention=DERIVED)
 mood_alerts = app.topic(_own("mood-alerts"), key_type=str, value_type=MoodAlert, partitions=4, retention=DECISIONS)
+
+#: How messages in chats are understood, keyed by channel. A topic of its own: these happen now, while reviews may be
+#: replayed from long ago, and windows of one partition have one time.
+message_sentiments = app.topic(_own("message-sentiments"), key_type=str, value_type=Sentiment, partitions=4)
 
 #: What customers ask; the answers on their way to them, piece by piece, kept for an hour; what a person is to go on
 #: with. All keyed by account.

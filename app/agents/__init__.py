@@ -11,11 +11,11 @@ from app.agents.desk import take_over
 from app.agents.fraud import fraud
 from app.agents.hub import from_files, from_lines, to_warehouse, watch
 from app.agents.logs import parse_lines, watch_services
-from app.agents.mood import mood
+from app.agents.mood import message_mood, mood
 from app.agents.orders import follow_orders
 from app.agents.quality import hear_alerts, hear_labels
 from app.agents.remember import latest_alerts, remember
-from app.agents.sentiment import sentiment
+from app.agents.sentiment import overhear, sentiment
 from app.agents.teaching import foresee, hear_ratings, teach
 from app.agents.telemetry import summarize, watch_devices
 from app.agents.traffic import traffic
@@ -43,7 +43,9 @@ __all__ = [
     "judge",
     "judge_suspects",
     "latest_alerts",
+    "message_mood",
     "mood",
+    "overhear",
     "parse_lines",
     "predict",
     "register",

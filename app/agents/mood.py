@@ -1,4 +1,4 @@
-"""Follow how each product's reviews sound, hour by hour of event time, and tell when they drop."""
+"""Follow how each product's reviews, and customers' messages, sound, hour by hour of event time; tell of drops."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pelton
-from app.bank import app, mood_alerts, sentiments
+from app.bank import app, message_sentiments, mood_alerts, sentiments
 from app.models import MoodAlert, MoodHour, Sentiment
 from app.sentiment import ASPECTS
 from app.tables import moods
 from pelton import Stream, WindowResult
 from pelton.aggregate import Aggregate, Count, Mean, Sum, Variance
 
-__all__ = ["mood"]
+__all__ = ["message_mood", "mood"]
 
 HOUR_S = 3600
+#: Reviews of a product are in one partition of their topic. Messages come from all of theirs, of which one may lag.
+GRACE_S = 60
+MESSAGE_GRACE_S = HOUR_S
 
 
 def _speaks_of(aspect: str) -> Callable[[Sentiment], int]:
@@ -37,8 +40,21 @@ AGGREGATES: dict[str, Aggregate[Any]] = {
 
 @app.agent(sentiments, sink=[mood_alerts])
 async def mood(stream: Stream[Sentiment]) -> AsyncIterator[MoodAlert]:
-    """Keep the trend of each product, and alert when an hour lies far below those before."""
-    hours = stream.window(pelton.tumbling(HOUR_S), time=Sentiment.ts, grace=60).agg(**AGGREGATES)
+    """Keep the trend of each product."""
+    async for alert in followed(stream, GRACE_S):
+        yield alert
+
+
+@app.agent(message_sentiments, sink=[mood_alerts])
+async def message_mood(stream: Stream[Sentiment]) -> AsyncIterator[MoodAlert]:
+    """Keep the trend of what customers write in chats."""
+    async for alert in followed(stream, MESSAGE_GRACE_S):
+        yield alert
+
+
+async def followed(stream: Stream[Sentiment], grace_s: int) -> AsyncIterator[MoodAlert]:
+    """Put each hour behind those before, and yield an alert when it lies far below them."""
+    hours = stream.window(pelton.tumbling(HOUR_S), time=Sentiment.ts, grace=grace_s).agg(**AGGREGATES)
     async for window in hours.on_close():
         trend, hour = moods[window.key], hour_of(window)
         alert = trend.drop(window.key, hour)

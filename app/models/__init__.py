@@ -54,11 +54,12 @@ from app.models.registry import (
     Rollback,
     VersionQuality,
 )
-from app.models.review import LABELS, Label, MoodAlert, MoodHour, MoodTrend, Review, Sentiment, WordCounts
+from app.models.review import CHAT, LABELS, Label, MoodAlert, MoodHour, MoodTrend, Review, Sentiment, WordCounts
 from app.models.transaction import Channel, Transaction
 
 __all__ = [
     "A_PERSON",
+    "CHAT",
     "LABELS",
     "TINY_AMOUNT",
     "AccountProfile",

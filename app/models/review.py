@@ -7,10 +7,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["LABELS", "Label", "MoodAlert", "MoodHour", "MoodTrend", "Review", "Sentiment", "WordCounts"]
+__all__ = ["CHAT", "LABELS", "Label", "MoodAlert", "MoodHour", "MoodTrend", "Review", "Sentiment", "WordCounts"]
 
 Label = Literal["negative", "neutral", "positive"]
 LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
+
+#: The channel that stands where reviews have a product, for messages that customers write in chats.
+CHAT = "chat"
 
 #: Hours of a product's past that are kept.
 HOURS_KEPT = 72
@@ -42,8 +45,9 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Sentiment(msgspec.Struct, frozen=True):
-    """How a review was understood.
+    """How a review, or a message in a chat, was understood.
 
+    review: the id of either. product: the channel, where it is a message.
     score: from -1 (bad) to 1 (good). aspects: what it speaks of, each with a score of its own.
     by: which scorer says so: "vader", "learned", or the model's name. why: why it was not the model, where there is one
     that did not answer. labels: what each scorer that was asked said. stars: the label of the customer's stars.

@@ -1,4 +1,7 @@
-"""`GET /reviews`: how each product's reviews sound. `POST /reviews`: a new one. `GET /api/moods`: the hours as JSON."""
+"""`GET /reviews`: how each product's reviews, and messages in chats, sound; `GET /api/moods`: the hours as JSON.
+
+`POST /reviews` takes a new review.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from msgspec import Meta
 
 from app.bank import app, reviews
 from app.everywhere import rows_of, value_of
-from app.models import MoodAlert, MoodHour, MoodTrend, Review
+from app.models import CHAT, MoodAlert, MoodHour, MoodTrend, Review
 from app.pages.answers import answer, refusal
 from app.pages.navigation import made
 from app.tables import moods
@@ -47,13 +50,15 @@ class Reviews(View):
         except UnavailableError as error:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
         shown = "".join(_product(name, trend) for name, trend in sorted(found, key=lambda row: row[0]))
-        products = shown or "<p>No hour of reviews is over yet.</p>"
-        return made(request, "Reviews, hour by hour", products)
+        products = shown or "<p>No hour of reviews or messages is over yet.</p>"
+        return made(request, "Reviews and messages, hour by hour", products)
 
     async def post(self, request: Request, **_: Any) -> Response:
         """Answer 202 with the id once the review is durable, 400 naming what is wrong, or 503."""
         try:
             given = _decode(await request.read())
+            if given.product == CHAT:
+                return refusal(HTTPStatus.BAD_REQUEST, f"{CHAT!r} is no product: it stands for messages in chats")
             one = Review(uuid4().hex, given.product, given.text, time.time(), given.stars)
             await (await reviews.send(key=one.product, value=one))
         except (msgspec.DecodeError, RecursionError) as error:
@@ -65,7 +70,7 @@ class Reviews(View):
 
 @app.page("/api/moods", name="moods")
 async def product_moods(self: View, request: Request) -> Response:
-    """Answer with hours and alerts of one product (?product=…), or of all; 503 when they cannot be told now."""
+    """Answer with hours and alerts of one product (?product=…, or chat), or of all; 503 when nobody can tell now."""
     wanted = request.query.get("product")
     try:
         if wanted is not None:
@@ -86,13 +91,13 @@ def _product(name: str, trend: MoodTrend) -> str:
     last = trend.hours[-1]
     reviews_seen = sum(hour.reviews for hour in trend.hours)
     figures = (
-        f"<p>{reviews_seen:,} reviews in {len(trend.hours)} hours; the last hour sounds like <strong>{last.mean:+.2f}"
-        f"</strong>, the trend is {trend.slope:+.2f} a day</p>"
+        f"<p>{reviews_seen:,} {_noun(name)} in {len(trend.hours)} hours; the last hour sounds like "
+        f"<strong>{last.mean:+.2f}</strong>, the trend is {trend.slope:+.2f} a day</p>"
     )
     aspects = ", ".join(f"{escape(aspect)} {score:+.2f} ({count})" for aspect, (count, score) in last.aspects.items())
     alerts = "".join(f"<li>{_alert(alert)}</li>" for alert in trend.alerts)
     return (
-        f"<section><h2>{escape(name)}</h2>{figures}{_chart(trend.hours)}"
+        f"<section><h2>{escape(name)}</h2>{figures}{_chart(name, trend.hours)}"
         f'<p class="soft">Aspects in the last hour: {aspects or "none"}</p>'
         + (f'<ul class="alerts">{alerts}</ul>' if alerts else "")
         + "</section>"
@@ -102,19 +107,23 @@ def _product(name: str, trend: MoodTrend) -> str:
 def _alert(alert: MoodAlert) -> str:
     because = f", {escape(alert.worst)} most of all" if alert.worst else ""
     return (
-        f'<span class="rule">drop</span> at {_when(alert.ts)}: {alert.now:+.2f} in {alert.reviews} reviews, after '
-        f"{alert.before:+.2f} before{because} (z = {alert.z:.1f})"
+        f'<span class="rule">drop</span> at {_when(alert.ts)}: {alert.now:+.2f} in '
+        f"{alert.reviews} {_noun(alert.product)}, after {alert.before:+.2f} before{because} (z = {alert.z:.1f})"
     )
 
 
-def _chart(hours: list[MoodHour]) -> str:
+def _noun(name: str) -> str:
+    return "messages" if name == CHAT else "reviews"
+
+
+def _chart(name: str, hours: list[MoodHour]) -> str:
     """Return a bar an hour, up where it sounds good and down where not."""
     bars = ""
     for index, hour in enumerate(hours):
         tall = abs(hour.mean) * HALF_HEIGHT
         top = HALF_HEIGHT - tall if hour.mean > 0 else HALF_HEIGHT
         kind = "bar" if hour.mean > 0 else "bar many"
-        title = f"{_when(hour.start)}: {hour.mean:+.2f} in {hour.reviews} reviews"
+        title = f"{_when(hour.start)}: {hour.mean:+.2f} in {hour.reviews} {_noun(name)}"
         bars += (
             f'<rect class="{kind}" x="{index * BAR_WIDTH}" y="{top:.1f}" width="{BAR_WIDTH - 2}" '
             f'height="{max(tall, 0.5):.1f}"><title>{title}</title></rect>'

@@ -1,4 +1,4 @@
-"""What is remembered of reviews. `words` is what was learned in each partition; `moods` is keyed by product."""
+"""What is remembered of reviews and messages. `words` is what a partition has learned; `moods` is keyed by product."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ moods = app.Table(
     key_type=str,
     value_type=MoodTrend,
     partitions=4,
-    help="A product's reviews, hour by hour.",
+    help="A product's reviews, or a channel's messages, hour by hour.",
 )

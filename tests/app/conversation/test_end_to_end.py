@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from app.sentiment.judging import RULES as SCORING
 from tests.app.bank_process import Bank
 from tests.app.llm.model_server import ModelServer, Say
 from tests.patience import PATIENCE_S
@@ -40,10 +41,13 @@ async def test_answers_stream_and_a_crash_asks_again_only_what_was_not_answered(
     easy, hard = f"Any cases of {account}?", f"Think hard about {account}."
 
     def ours() -> list[list[Any]]:
-        """Return the messages of each request."""
-        return [one["messages"] for one in server.requests]
+        """Return the messages of each request that is to be answered; those that are to be scored are not."""
+        asked = (one["messages"] for one in server.requests)
+        return [messages for messages in asked if messages[0]["content"] != SCORING]
 
     async def think(server: ModelServer, request: Any, asked: dict[str, Any]) -> Any:
+        if asked["messages"][0]["content"] == SCORING:
+            return await server.speak(request, Say('{"label": "neutral", "score": 0, "aspects": []}'))
         last = asked["messages"][-1]
         if last["role"] == "tool":
             return await server.speak(request, Say("There are no cases. All of your payments look well to us."))

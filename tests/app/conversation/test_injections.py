@@ -16,7 +16,7 @@ import pytest
 from app import app
 from app.agents.anomalies import judge_suspects
 from app.agents.chat import chat
-from app.agents.sentiment import sentiment
+from app.agents.sentiment import overhear, sentiment
 from app.anomaly import Judge, Opinion, judged, of_line, of_payment, signals_of
 from app.anomaly.judging import RULES as JUDGE_RULES
 from app.bank import alerts, hand_overs, judgements, logs, raw_logs, transactions
@@ -306,4 +306,5 @@ def test_the_agent_has_no_other_way_to_facts() -> None:
     assert "conversations" in app.tables_used_by(chat.fun)
     assert not {"profiles", "minutes", "alert_histories"} & app.tables_used_by(chat.fun)
     assert app.tables_used_by(judge_suspects.fun) <= {"judgements", "verdict_counts", "judge_suspects-calls"}
-    assert not {"conversations", "profiles", "judgements"} & app.tables_used_by(sentiment.fun)
+    for fun in (sentiment.fun, overhear.fun):
+        assert not {"conversations", "profiles", "judgements"} & app.tables_used_by(fun)

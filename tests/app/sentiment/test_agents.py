@@ -6,8 +6,8 @@ import random
 
 from app import app
 from app.agents.mood import HOUR_S
-from app.bank import mood_alerts, reviews, sentiments
-from app.models import Review
+from app.bank import message_sentiments, mood_alerts, questions, reviews, sentiments
+from app.models import CHAT, Question, Review
 from app.sentiment import CountsInMemory, Learner, understood
 from app.sentiment.judging import Opinion
 from app.simulation import DEFAULT_START
@@ -58,6 +58,39 @@ def test_a_drop_raises_one_alert_and_the_page_shows_it() -> None:
         page = driver.request("GET", "/reviews").text
         assert product in page
         assert "drop" in page
+
+
+def test_messages_of_chats_are_scored_and_followed_beside_reviews() -> None:
+    asked = ["What is my balance?", "Thank you, the app is great.", "I love how quick the transfer was."]
+    angry = ["The app is horrible, it crashes all the time.", "What a terrible, awful app."]
+    sent = [
+        Question(f"q{number}", f"acc-{number % 5}", (angry if number >= 60 else asked)[number % 2], at)
+        for number in range(90)
+        for at in [DEFAULT_START + 86_400 * 200 + number * 360]
+    ]
+    with Driver(app) as driver:
+        driver.send(reviews, "p", Review("r", "p", "It is fine.", DEFAULT_START, 5))
+        for start in range(0, len(sent), 10):  # an hour each
+            driver.send_many(questions, [(one.account, one) for one in sent[start : start + 10]], settle=False)
+            if start % 40 == 0:
+                driver.crash(after=3)
+                driver.start()
+            driver.settle()
+        found = {record.value.review: record.value for record in driver.read(message_sentiments)}
+        nothing = Learner(CountsInMemory())
+        assert found == {one.id: understood(Review(one.id, CHAT, one.text, one.ts), Opinion(), nothing) for one in sent}
+        assert found["q60"].aspects["app"] < -0.3
+        assert moods[CHAT].hours[0].reviews == 10
+        (alert, *_) = [record.value for record in driver.read(mood_alerts)]
+        assert (alert.product, alert.ts, alert.worst) == (CHAT, sent[60].ts, "app")
+        driver.send(reviews, "p", Review("late", "p", "It is fine.", DEFAULT_START + 2 * HOUR_S))
+        assert moods["p"].hours[0].reviews == 1  # messages of today make no review late
+        told = driver.request("GET", f"/api/moods?product={CHAT}").json()
+        assert [hour["reviews"] for hour in told["hours"][:7]] == [10] * 7
+        page = driver.request("GET", "/reviews").text
+        assert "in 10 messages, after" in page
+        assert driver.request("POST", "/reviews", json={"product": CHAT, "text": "x"}).status == 400
+        assert driver.dead_letters() == []
 
 
 def test_ways_in_and_what_is_shown_of_hostile_text() -> None:
