@@ -20,14 +20,16 @@ NAMES_SHOWN = 10
 SHARES = (0.5, 0.9, 0.99)
 
 
-async def traffic_view() -> dict[str, Any]:
+async def traffic_view(of: tuple[str, str] | None = None) -> dict[str, Any]:
     """Return the last 60 minutes: each minute, the greatest names of each dimension, customers and percentiles.
+
+    of: a dimension, and one of its names: the minutes tell of the payments there only, everything else of all.
 
     Yesterday is compared by whole ten minutes: the last six that are complete with the same ones of the day before.
     """
     minutes, tens = await rows_of(minute_traffic), await rows_of(ten_minute_traffic)
     if not minutes:
-        return {"minutes": []}
+        return {"minutes": [], "minutes_of": None}
     end = max(at for at, _ in minutes) + 1
     end_of_tens = end - end % 10
     last = _between(minutes, end - HOUR, end)
@@ -37,7 +39,8 @@ async def traffic_view() -> dict[str, Any]:
     return {
         "from": (end - HOUR) * 60,
         "to": end * 60,
-        "minutes": _by_minute(last, end),
+        "minutes": _by_minute(last, end, of),
+        "minutes_of": of and {"dimension": of[0], "name": of[1]},
         "count": now.total.count,
         "cents": now.total.cents,
         "customers": now.distinct_customers,
@@ -84,10 +87,11 @@ async def case_views(limit: int) -> list[dict[str, Any]]:
     ]
 
 
-def _by_minute(parts: list[tuple[int, Traffic]], end: int) -> list[dict[str, int]]:
+def _by_minute(parts: list[tuple[int, Traffic]], end: int, of: tuple[str, str] | None) -> list[dict[str, int]]:
     sums = {at: Sums() for at in range(end - HOUR, end)}
     for at, part in parts:
-        sums[at].add(part.total.count, part.total.cents)
+        one = part.total if of is None else part.by.get(of[0], {}).get(of[1], Sums())
+        sums[at].add(one.count, one.cents)
     return [{"minute": at * 60, "count": one.count, "cents": one.cents} for at, one in sums.items()]
 
 

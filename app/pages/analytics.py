@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from app.analytics import case_views, quality_views, traffic_view
 from app.bank import app
+from app.models.traffic import DIMENSIONS
 from app.pages.answers import answer, refusal
 from app.pages.navigation import page
 from pelton import Request, Response, UnavailableError, View
@@ -17,9 +18,15 @@ CASES_SHOWN = 15
 
 @app.page("/api/analytics", name="analytics")
 async def analytics(self: View, request: Request) -> Response:
-    """Answer with the last hour's payments, the latest cases, and how right the alerts are; 503 while it starts."""
+    """Answer with the last hour's payments, the latest cases, and how right the alerts are; 503 while it starts.
+
+    ?merchant=…, ?country=… or ?channel=… asks for the minutes of one; 400 for two of them at once.
+    """
+    asked = [(name, request.query[name]) for name in DIMENSIONS if name in request.query]
+    if len(asked) > 1:
+        return refusal(HTTPStatus.BAD_REQUEST, f"expected one of {', '.join(DIMENSIONS)}, got {len(asked)}")
     try:
-        told = {"traffic": await traffic_view(), "cases": await case_views(CASES_SHOWN)}
+        told = {"traffic": await traffic_view(asked[0] if asked else None), "cases": await case_views(CASES_SHOWN)}
         return answer({**told, "quality": await quality_views()})
     except UnavailableError as error:
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, error.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice
 from statistics import quantiles
+from urllib.parse import urlencode
 
 import pytest
 
@@ -63,6 +64,22 @@ def test_the_page_tells_what_plain_python_counts_over_crashes() -> None:
             assert [(one["name"], one["cents"]) for one in traffic["top"][dimension]] == greatest
         per_minute = Counter(int(tx.ts // 60) * 60 for tx in now)
         assert {one["minute"]: one["count"] for one in traffic["minutes"] if one["count"]} == per_minute
+
+        for dimension in ("merchant", "country", "channel"):
+            name = traffic["top"][dimension][-1]["name"]
+            of_one = driver.request("GET", f"/api/analytics?{urlencode({dimension: name})}").json()["traffic"]
+            theirs = [tx for tx in now if getattr(tx, dimension) == name]
+            counted, cents = Counter[int](), Counter[int]()
+            for tx in theirs:
+                counted[int(tx.ts // 60) * 60] += 1
+                cents[int(tx.ts // 60) * 60] += round(tx.amount * 100)
+            assert {one["minute"]: one["count"] for one in of_one["minutes"] if one["count"]} == counted
+            assert {one["minute"]: one["cents"] for one in of_one["minutes"] if one["cents"]} == cents
+            assert of_one["minutes_of"] == {"dimension": dimension, "name": name}
+            assert of_one | {"minutes": [], "minutes_of": 0} == traffic | {"minutes": [], "minutes_of": 0}
+        nobody = driver.request("GET", "/api/analytics?merchant=nobody").json()["traffic"]["minutes"]
+        assert (len(nobody), sum(one["count"] for one in nobody)) == (60, 0)
+        assert driver.request("GET", "/api/analytics?merchant=a&country=DE").status == 400
 
         raised = [record.value for record in driver.read(alerts, again=True)]
         labels = {one.transaction.id: one.label for one in PAYMENTS if one.label}

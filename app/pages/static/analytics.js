@@ -1,9 +1,11 @@
 // The last hour of payments, by event time, the latest cases, and how right the alerts are.
 
-import { ask, byId, element, keep, number, plural, svg, when } from "/static/console/dom.js";
+import { ask, byId, element, keep, link, number, plural, svg, when } from "/static/console/dom.js";
 import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 2000;
+// ?merchant=…, ?country=… or ?channel=… in this page's address, which the API takes as it is.
+const chosen = new URLSearchParams(location.search).toString();
 const percent = (share) => (share === null || share === undefined ? "–" : `${(100 * share).toFixed(1)} %`);
 const change = (share) => (share === null || share === undefined ? "–" : `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`);
 const euros = (cents) => number(cents / 100);
@@ -20,13 +22,15 @@ function drawMinutes(traffic) {
   });
   byId("minutes").setAttribute("aria-label", `value of ${traffic.minutes.length} minutes, at most ${euros(most)} EUR`);
   byId("minutes").replaceChildren(...bars);
+  if (traffic.minutes_of) byId("minutes-of").textContent = `Only of the ${traffic.minutes_of.dimension} ${traffic.minutes_of.name}.`;
+  byId("minutes-all").hidden = !traffic.minutes_of;
   byId("first").textContent = when(traffic.from);
   byId("most").textContent = `at most ${euros(most)} EUR a minute`;
   byId("last").textContent = when(traffic.to);
 }
 
 function drawTop(name, rows) {
-  const made = rows.map((one) => element("tr", "", element("td", "", one.name), right(one.count_per_minute.toFixed(1)), right(euros(one.cents_per_minute)),
+  const made = rows.map((one) => element("tr", "", element("td", "", link(`/analytics?${new URLSearchParams({ [name]: one.name })}`, one.name)), right(one.count_per_minute.toFixed(1)), right(euros(one.cents_per_minute)),
     element("td", "right wide", euros(one.cents)), right(change(one.against_hour_before)), right(change(one.against_yesterday))));
   byId(name).tBodies[0].replaceChildren(heading(name, "a minute", "EUR a minute", "EUR", "hour before", "day before"), ...made);
 }
@@ -57,7 +61,7 @@ function qualityRow(one) {
 
 async function poll() {
   if (!document.hidden) {
-    const [status, found] = await ask("/api/analytics");
+    const [status, found] = await ask(`/api/analytics${chosen ? `?${chosen}` : ""}`);
     if (status === 200) {
       connection.heard();
       drawTraffic(found.traffic);
