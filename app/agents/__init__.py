@@ -14,7 +14,7 @@ from app.agents.logs import parse_lines, watch_services
 from app.agents.mood import message_mood, mood
 from app.agents.orders import follow_orders
 from app.agents.quality import hear_alerts, hear_labels
-from app.agents.remember import latest_alerts, remember
+from app.agents.remember import latest_alerts, remember, remember_payments
 from app.agents.sentiment import overhear, sentiment
 from app.agents.teaching import foresee, hear_ratings, teach
 from app.agents.telemetry import summarize, watch_devices
@@ -50,6 +50,7 @@ __all__ = [
     "predict",
     "register",
     "remember",
+    "remember_payments",
     "select_payments",
     "sentiment",
     "summarize",

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 from app.bank import accounts
 from app.llm import Tool
-from app.tables import minutes, profiles
+from app.tables import latest_payments, profiles
 from app.tables.cases import account_cases
 
 __all__ = ["TOOLS", "FactTool", "Facts"]
 
-MINUTES_SHOWN = 5
 PAYMENTS_SHOWN = 5
 
 
@@ -92,19 +91,19 @@ def _tell_spending(facts: Mapping[str, Any]) -> str:
 
 
 def _transactions(account: str) -> dict[str, Any]:
-    held = list(minutes[account].windows())[-MINUTES_SHOWN:]
+    latest = latest_payments[account].payments[-PAYMENTS_SHOWN:]
     return {
-        "minutes": [
-            {"at": _when(start / 1000), "payments": one.count, "total": one.total, "merchants": one.merchants}
-            for start, one in held
+        "payments": [
+            {"at": _when(one.ts), "amount": one.amount, "currency": one.currency, "merchant": one.merchant}
+            for one in latest
         ]
     }
 
 
 def _tell_transactions(facts: Mapping[str, Any]) -> str:
-    if not facts["minutes"]:
+    if not facts["payments"]:
         return "There are no recent payments."
-    rows = [f"{one['at']} UTC: {one['total']:.2f} EUR at {', '.join(one['merchants'])}" for one in facts["minutes"]]
+    rows = [f"{one['at']} UTC: {one['amount']:.2f} {one['currency']} at {one['merchant']}" for one in facts["payments"]]
     return "Your latest payments: " + "; ".join(rows) + "."
 
 

@@ -1,6 +1,16 @@
 """The nouns of the application, as typed values."""
 
-from app.models.account import TINY_AMOUNT, AccountProfile, AccountWindow, Place, is_tiny_online, place_of
+from app.models.account import (
+    PAYMENTS_KEPT,
+    TINY_AMOUNT,
+    AccountProfile,
+    AccountWindow,
+    LatestPayments,
+    Payment,
+    Place,
+    is_tiny_online,
+    place_of,
+)
 from app.models.alert import (
     Alert,
     AlertHistory,
@@ -61,6 +71,7 @@ __all__ = [
     "A_PERSON",
     "CHAT",
     "LABELS",
+    "PAYMENTS_KEPT",
     "TINY_AMOUNT",
     "AccountProfile",
     "AccountWindow",
@@ -84,6 +95,7 @@ __all__ = [
     "Judgement",
     "Judgements",
     "Label",
+    "LatestPayments",
     "Level",
     "LogAlert",
     "LogAlertKind",
@@ -98,6 +110,7 @@ __all__ = [
     "MoodHour",
     "MoodTrend",
     "Outcome",
+    "Payment",
     "PersonAnswer",
     "Place",
     "Prediction",

@@ -7,15 +7,19 @@ cannot change cannot be changed by accident and then forgotten.
 from __future__ import annotations
 
 from math import exp, log, sqrt
+from operator import attrgetter
 
 import msgspec
 
 from app.models.transaction import Transaction
 
-__all__ = ["TINY_AMOUNT", "AccountProfile", "AccountWindow", "Place"]
+__all__ = ["PAYMENTS_KEPT", "TINY_AMOUNT", "AccountProfile", "AccountWindow", "LatestPayments", "Payment", "Place"]
 
 #: Payments up to this amount are what card testers make; they say nothing about an account's usual spending.
 TINY_AMOUNT = 2.0
+
+#: Payments of an account that are kept one by one.
+PAYMENTS_KEPT = 10
 
 #: Names kept per window or profile, so that a flood of merchants cannot grow a value without bound.
 NAMES_MAX = 32
@@ -51,6 +55,27 @@ class AccountWindow(msgspec.Struct, frozen=True):
             tiny=self.tiny + tiny,
             tiny_merchants=_with(self.tiny_merchants, tx.merchant) if tiny else self.tiny_merchants,
         )
+
+
+class Payment(msgspec.Struct, frozen=True):
+    """What a customer remembers of a payment. amount: in units of the currency. ts: seconds since the epoch."""
+
+    id: str
+    ts: float
+    amount: float
+    currency: str
+    merchant: str
+
+
+class LatestPayments(msgspec.Struct, frozen=True):
+    """The latest payments of one account, oldest first, by the time of the payment."""
+
+    payments: list[Payment] = []
+
+    def after(self, tx: Transaction) -> LatestPayments:
+        """Return these with one more, without the oldest of too many."""
+        payment = Payment(tx.id, tx.ts, tx.amount, tx.currency, tx.merchant)
+        return LatestPayments(sorted([*self.payments, payment], key=attrgetter("ts"))[-PAYMENTS_KEPT:])
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from app.tables.accounts import (
     ALERTS_KEPT,
     alert_histories,
+    latest_payments,
     minute_of,
     minutes,
     profiles,
@@ -25,6 +26,7 @@ __all__ = [
     "detectors",
     "devices",
     "held_exchanges",
+    "latest_payments",
     "lessons",
     "log_minutes",
     "log_services",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from app.bank import app
-from app.models import AccountProfile, AccountWindow, AlertHistory, Transaction
+from app.models import AccountProfile, AccountWindow, AlertHistory, LatestPayments, Transaction
 from app.retention import WINDOWS
 from app.rules import Span
 
 __all__ = [
     "ALERTS_KEPT",
     "alert_histories",
+    "latest_payments",
     "minute_of",
     "minutes",
     "profiles",
@@ -61,6 +62,15 @@ profiles = app.Table(
     value_type=AccountProfile,
     partitions=4,
     help="What is normal for the account.",
+)
+
+latest_payments = app.Table(
+    "latest_payments",
+    default=LatestPayments,
+    key_type=str,
+    value_type=LatestPayments,
+    partitions=4,
+    help="The latest payments of the account, one by one.",
 )
 
 alert_histories = app.Table(

@@ -13,7 +13,7 @@ from app.conversation.faq import best
 from app.llm import LanguageModel, ModelSettings
 from app.models import Conversation, Question
 from app.pages.chat import ANSWER_S
-from app.tables import conversations
+from app.tables import conversations, latest_payments
 from pelton.testing import Driver
 from tests.app.llm.model_server import ModelServer, Say, hanging
 from tests.app.payments import payment
@@ -68,8 +68,20 @@ def test_answers_say_who_gave_them_and_what_was_looked_up() -> None:
             "Your latest case was opened at 2026-01-05 00:00 UTC, because of: velocity."
         )
         assert "the payments t4; the last of them" in str(case["text"])
-        assert "120.00 EUR at Bakery" in str(ask("What did I pay last?")["text"])
         assert "usually about 20.00 EUR, in DE" in str(ask("How much do I usually spend?")["text"])
+        driver.send(
+            transactions, "acc-1", payment(id="t6", ts=START + 60, amount=7.5, merchant="Kiosk", currency="USD")
+        )
+        driver.send(transactions, "acc-1", payment(id="t7", ts=START - 60, amount=3.0))  # it comes late
+        assert ask("What did I pay last?")["text"] == (
+            "Your latest payments: "
+            + "2026-01-05 00:00 UTC: 20.00 EUR at Bakery; " * 4
+            + "2026-01-05 00:01 UTC: 7.50 USD at Kiosk."
+        )
+        for number in range(8, 14):
+            driver.send(transactions, "acc-1", payment(id=f"t{number}", ts=START + 600 * number))
+        kept = [f"t{number}" for number in (3, 4, 5, 6, 8, 9, 10, 11, 12, 13)]
+        assert [one.id for one in latest_payments["acc-1"].payments] == kept
         assert "no account for cash" in str(ask("What is my balance?")["text"])
         driver.request("POST", "/accounts/acc-1/open", json={"owner": "Ann"})
         driver.request("POST", "/accounts/acc-1/deposit", json={"amount_cents": 12_345})

@@ -304,7 +304,7 @@ async def test_a_model_that_obeys_a_review_scores_that_review(server: ModelServe
 
 def test_the_agent_has_no_other_way_to_facts() -> None:
     assert "conversations" in app.tables_used_by(chat.fun)
-    assert not {"profiles", "minutes", "alert_histories"} & app.tables_used_by(chat.fun)
+    assert not {"profiles", "minutes", "latest_payments", "alert_histories"} & app.tables_used_by(chat.fun)
     assert app.tables_used_by(judge_suspects.fun) <= {"judgements", "verdict_counts", "judge_suspects-calls"}
     for fun in (sentiment.fun, overhear.fun):
         assert not {"conversations", "profiles", "judgements"} & app.tables_used_by(fun)
