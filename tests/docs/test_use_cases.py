@@ -1,0 +1,64 @@
+"""Each row of the table of use cases names agents, tests, pages and commands that there are."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from faust.cli.base import cli
+
+from app import app
+from pelton.testing import Driver
+
+PAGE = Path(__file__).parents[2] / "docs" / "use-cases.md"
+TEXT = PAGE.read_text()
+#: Use, agents, tests, pages, what feeds it.
+ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| ") and "](../app/" in line]
+AGENT_FILES = {agent.fun.__code__.co_filename for agent in app.agents.values()}
+
+
+def links(cell: str) -> list[str]:
+    return re.findall(r"\]\(([^)]+)\)", cell)
+
+
+def anchors(text: str) -> set[str]:
+    titles = [line.lstrip("# ").lower() for line in text.splitlines() if line.startswith("#")]
+    return {re.sub(r"[^\w -]", "", title).replace(" ", "-") for title in titles}
+
+
+def test_there_is_a_row_for_each_use() -> None:
+    assert len(ROWS) >= 11
+    assert {len(row) for row in ROWS} == {5}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_a_row_names_files_titles_and_commands_that_there_are(row: list[str]) -> None:
+    use, agents, tests, _, fed_by = row
+    assert links(agents), "no agent"
+    assert links(tests), "no test"
+    for link in links(use) + links(agents) + links(tests):
+        name, _, title = link.partition("#")
+        file = (PAGE.parent / name).resolve() if name else PAGE
+        assert file.is_file(), link
+        assert not title or title in anchors(file.read_text()), link
+    for link in links(agents):
+        file = (PAGE.parent / link).resolve()
+        assert str(file) in AGENT_FILES or re.search(r"^@\w+\.\w+", file.read_text(), re.MULTILINE), link
+    for link in links(tests):
+        file = (PAGE.parent / link.partition("#")[0]).resolve()
+        assert file.suffix == ".md" or "def test_" in file.read_text(), link
+    for command in re.findall(r"`faust -A app ([a-z-]+)((?: --[a-z-]+)*)", fed_by):
+        name, options = command
+        assert name in cli.commands, command
+        known = {flag for parameter in cli.commands[name].params for flag in parameter.opts}
+        assert set(options.split()) <= known, command
+
+
+def test_the_pages_answer() -> None:
+    paths = {path for row in ROWS for path in re.findall(r"`(/[^`{…]*)`", row[3])}
+    assert len(paths) >= len(ROWS)
+    with Driver(app) as driver:
+        missing = [path for path in sorted(paths) if driver.request("GET", path).status == HTTPStatus.NOT_FOUND]
+    assert missing == []
