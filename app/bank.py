@@ -165,7 +165,9 @@ mood_alerts = app.topic(_own("mood-alerts"), key_type=str, value_type=MoodAlert,
 
 #: How messages in chats are understood, keyed by channel. A topic of its own: these happen now, while reviews may be
 #: replayed from long ago, and windows of one partition have one time.
-message_sentiments = app.topic(_own("message-sentiments"), key_type=str, value_type=Sentiment, partitions=4)
+message_sentiments = app.topic(
+    _own("message-sentiments"), key_type=str, value_type=Sentiment, partitions=4, retention=DERIVED
+)
 
 #: What customers ask; the answers on their way to them, piece by piece, kept for an hour; what a person is to go on
 #: with. All keyed by account.
