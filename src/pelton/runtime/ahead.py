@@ -78,6 +78,7 @@ class AheadTask(Task):
 
     async def rest(self, lane: Lane, *, idle: bool, timeout_s: float | None = None) -> None:
         """Wait until rows come, `wake` is called, or the time has passed. idle: nothing that was taken is undone."""
+        lane.stand_back()  # with nothing to do, it keeps nobody from a key
         await self._room()
         self.idle, self.urgent = idle or (self.paused and not any(self._side_work)), not idle
         if self.idle:

@@ -2,8 +2,10 @@
 
 It works in rounds. A round takes some rows, deals them to the lanes by key, so that the events of one key stay in order
 (invariant I5), and ends when every lane asks for more. Only then do the effects of the round join the partition's
-staged
-ones, in log order, and the position moves past it: in the middle of a round a commit sees none of it (I2).
+staged ones, in log order, and the position moves past it: in the middle of a round a commit sees none of it (I2).
+
+Until then it has the keys of tables that its events have written. So it begins anew as a whole, with all its rows, when
+it cannot go on: because it waits for an event of another agent, while an earlier one waits for it, or in a pause.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from zlib import crc32
 
 from pelton.batch import RecordBatch, TopicPartition
 from pelton.runtime.task import Task
+from pelton.state.claims import Stage, WriteConflict, next_ticket
 from pelton.stream.lane import Chunk, Lane, Send
 from pelton.stream.stream import StreamEnded
 
@@ -43,18 +46,25 @@ class ConcurrentTask(Task):
     """One agent over one partition number, with as many lanes as its concurrency."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._stages: dict[str, dict[bytes, bytes | None]] = {}
+        self._stages: dict[str, Stage] = {}
         self._outboxes: list[_LaneOutbox] = []
         self._mail: list[deque[Chunk]] = []
         self._waiting: set[int] = set()
         self._mail_came: list[asyncio.Event] = []
+        #: Lanes that wait for a key, those that are to give back what they have gathered, and those that have done so.
+        self._lined_up: set[int] = set()
+        self._recalled: set[int] = set()
+        self._gave_back: set[int] = set()
+        #: What the round was dealt, and its number among all that claim keys; it keeps it when it begins anew.
+        self._round: list[Chunk] = []
+        self._round_number = 0
         self._round_start: dict[TopicPartition, int] = {}
         self._ended = self._round_answers = 0
         self._round_began_s: float | None = None
         super().__init__(*args, **options)
 
     def _make_lanes(self) -> list[Lane]:
-        self._stages = {name: {} for name in self.caches}
+        self._stages = {name: Stage() for name in self.caches}
         lanes: list[Lane] = []
         for index in range(self.spec.concurrency):
             outbox = _LaneOutbox()
@@ -104,18 +114,25 @@ class ConcurrentTask(Task):
                 if self._trace is not None:
                     self._trace.begin(lane, lane.chunk)
                 return lane.chunk
+            lane.stand_back()  # with nothing to do, it keeps nobody from a key
             came.clear()
             self._waiting.add(lane.index)
             if len(self._waiting) == len(self.lanes):
                 self._arrived.set()
+            late = False
             try:
                 async with asyncio.timeout_at(None if self.paused else deadline_s):
                     await came.wait()
             except TimeoutError:
-                if not self.paused:
-                    return None
+                late = not self.paused
             finally:
                 self._waiting.discard(lane.index)
+            if lane.index in self._recalled:
+                self._recalled.discard(lane.index)
+                self._gave_back.add(lane.index)
+                break
+            if late:
+                return None
         raise StreamEnded
 
     def _piece(self, batch: RecordBatch, rows: Sequence[int]) -> int:
@@ -137,18 +154,26 @@ class ConcurrentTask(Task):
         """Deal rows whenever all lanes wait."""
         while not self._stopping:
             self._arrived.clear()
-            if len(self._waiting) == len(self.lanes) and not any(self._mail):
+            if len(self._waiting) == len(self.lanes):
                 if self._round_done():
                     self._end_round()
-                if await self._turn(self._rank) and not self._begin_round():
+                elif self.paused and any(self._stages.values()):
+                    self._undo_round()
+                if not any(self._mail):
+                    if await self._turn(self._rank) and not self._begin_round():
+                        self._rest()
+                elif self.paused:
                     self._rest()
-            elif self.paused and len(self._waiting) == len(self.lanes):
-                self._rest()
             await self._arrived.wait()
 
     def _rest(self) -> None:
         self.idle = True
         self.options.settled()
+
+    def pause(self) -> None:
+        """Hand nothing out any more; a round that has keys of tables gives them back."""
+        super().pause()
+        self._arrived.set()
 
     def resume(self) -> None:
         """Hand out what comes, and what the lanes have not done."""
@@ -164,6 +189,11 @@ class ConcurrentTask(Task):
         # holds events of the round before, that one is not over, and its start stays.
         self._round_start.setdefault(chunk.batch.source, chunk.offset(0))
         self._round_began_s = self._round_began_s or self.monotonic()
+        self._round.append(chunk)
+        if not self._round_number:
+            self._round_number = next_ticket()
+            for stage in self._stages.values():
+                stage.number = self._round_number
         for index, part in self._deal(chunk).items():
             self._mail[index].append(part)
             self._mail_came[index].set()
@@ -193,6 +223,51 @@ class ConcurrentTask(Task):
         self._mail[lane.index].extendleft(reversed(chunks))
         self._mail_came[lane.index].set()
 
+    async def _conflicted(self, lane: Lane, conflict: WriteConflict) -> None:
+        self._lined_up.add(lane.index)
+        try:
+            await super()._conflicted(lane, conflict)
+        finally:
+            self._lined_up.discard(lane.index)
+
+    def _look_around(self, lane: Lane) -> None:
+        """Let an earlier event have its key that waits for this round, which waits for others: it may be for that."""
+        waits = self._lined_up | {index for index in self._waiting if self.paused or not self._mail[index]}
+        if len(waits) == len(self.lanes) and any(
+            self.caches[name].claims.keeps_waiting(stage) for name, stage in self._stages.items() if stage
+        ):
+            self._undo_round()
+            for index in self._lined_up - {lane.index}:
+                self.lanes[index].stand_back()  # the round begins anew when one has been waited for, not all
+
+    def _undo_round(self) -> None:
+        """Take the round's rows back, and drop what came of them; every lane waits. It is begun anew by and by."""
+        for lane in self.lanes:
+            if lane.held and lane.index in self._waiting:
+                self._recalled.add(lane.index)
+                self._mail_came[lane.index].set()
+            lane.held.clear()
+            lane.chunk = None
+        for mail, outbox in zip(self._mail, self._outboxes, strict=True):
+            mail.clear()
+            outbox.sends.clear()
+        for name, stage in self._stages.items():
+            self.caches[name].claims.end_round(stage)
+            stage.clear()
+        undone = {(chunk.batch.source, chunk.batch.offsets[row]) for chunk in self._round for row in chunk.rows}
+        self._letters = [letter for letter in self._letters if letter[:2] not in undone]
+        self._round_answers, self._handed = 0, self._ended
+        for chunk in self._round:
+            self._decode_anew(chunk, len(chunk.rows))
+        self._pushed.extendleft(reversed(self._round))
+        self._round.clear()
+
+    def _returned(self, lane: Lane) -> None:
+        if lane.index in self._gave_back:
+            self._gave_back.discard(lane.index)  # its stream has ended, for the code to let go of what it had gathered
+        else:
+            super()._returned(lane)
+
     def _answered(self, lane: Lane) -> None:
         self._round_answers += lane.answers
         lane.answers = 0
@@ -212,6 +287,8 @@ class ConcurrentTask(Task):
             for outbox in self._outboxes:
                 outbox.sends.clear()
         self._round_start.clear()
+        self._round.clear()
+        self._round_number = 0
         if self._round_began_s is not None:
             self.options.measures.process_s[self.spec.name].observe(self.monotonic() - self._round_began_s)
             self._round_began_s = None

@@ -27,7 +27,7 @@ from pelton.runtime.source import DecodedBatch, SharedBatch
 from pelton.runtime.spec import AgentSpec
 from pelton.runtime.task_options import TaskOptions, TaskStatistics
 from pelton.state.cache import TableCache
-from pelton.state.claims import WriteConflict, conflict_in
+from pelton.state.claims import Stage, WriteConflict, conflict_in
 from pelton.stream.lane import CURRENT_LANE, ENTRY_BYTES, Chunk, Lane, Outbox, Send
 from pelton.stream.stream import StreamEnded
 from pelton.stream.versioned import slot_over
@@ -106,7 +106,7 @@ class Task:
     def _make_lanes(self) -> list[Lane]:
         return [self._make_lane(0, self.outbox, None)]
 
-    def _make_lane(self, index: int, outbox: Outbox, stages: Mapping[str, dict[bytes, bytes | None]] | None) -> Lane:
+    def _make_lane(self, index: int, outbox: Outbox, stages: Mapping[str, Stage] | None) -> Lane:
         if self._trace is None:
             lane = Lane(self.spec.name, self.partition, index, outbox, self.options.acceptance)
         else:
@@ -284,6 +284,7 @@ class Task:
                 if self._trace is not None:
                     self._trace.begin(lane, chunk)
                 return chunk
+            lane.stand_back()  # with nothing to do, it keeps nobody from a key
             if deadline_s is None and timeout_s is not None:
                 deadline_s = asyncio.get_running_loop().time() + timeout_s
             if not await self._wait(None if self.paused else deadline_s) and not self.paused:
@@ -327,7 +328,7 @@ class Task:
 
     def _finish(self, lane: Lane) -> None:
         """The lane has come to the end of its chunk."""
-        if lane.dirty:
+        if lane.dirty and not lane.held:  # what is gathered only now has not been at any key yet
             lane.finish_event()
         self.options.pressure.report(lane.written)
         lane.written = 0
@@ -537,9 +538,13 @@ class Task:
             if self.monotonic() > deadline_s:
                 await self._failed(lane, conflict.unsolved(self.spec.name))
                 return
+            self._look_around(lane)
             await self.options.clock.sleep(look_s)
             look_s = min(look_s * 2, _KEY_LOOKS_S[1])
         self._take_back(lane)
+
+    def _look_around(self, lane: Lane) -> None:
+        """Called from time to time while a lane waits for a key."""
 
     def _take_back(self, lane: Lane) -> None:
         """Take back what the lane is at, with the rows behind it, as if it had not begun."""
@@ -560,10 +565,13 @@ class Task:
     def _restore_values(self, unit: list[Chunk]) -> None:
         """Decode again what the code has seen: it may have changed the values, and a failed event leaves nothing."""
         for chunk in unit:
-            seen = len(chunk.rows) if self._gathered else 1
-            codec = self.spec.sources[chunk.batch.topic].value_codec
-            values, _ = decode_column(codec, [chunk.batch.values[row] for row in chunk.rows[:seen]])
-            chunk.values = [*values, *chunk.values[seen:]]
+            self._decode_anew(chunk, len(chunk.rows) if self._gathered else 1)
+
+    def _decode_anew(self, chunk: Chunk, seen: int) -> None:
+        """Decode the first values of a chunk, which the code has seen."""
+        codec = self.spec.sources[chunk.batch.topic].value_codec
+        values, _ = decode_column(codec, [chunk.batch.values[row] for row in chunk.rows[:seen]])
+        chunk.values = [*values, *chunk.values[seen:]]
 
     def _give_up(self, lane: Lane, unit: list[Chunk], error: Exception, attempts: int) -> None:
         """Dead-letter the event that failed; of several that failed together, find the one first."""

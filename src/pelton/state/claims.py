@@ -6,6 +6,9 @@ wrote, and of two increments one would be lost. So a key that an event has writt
 complete. Of two that come to write it, the one that claimed something first goes on, and the other begins anew behind
 it: wound-wait locking (Rosenkrantz, Stearns and Lewis, "System Level Concurrency Control for Distributed Database
 Systems", ACM TODS 3(2), 1978), in which nobody waits in a circle, and everybody's turn comes.
+
+The events of a round (`concurrency=`) that are complete keep their keys until it is over. So a round may wait for
+another one, and that for the first: then the later one begins anew as a whole (`pelton.runtime.concurrent`).
 """
 
 from __future__ import annotations
@@ -16,10 +19,21 @@ from typing import Protocol, cast
 
 from pelton.errors import UserCodeError
 
-__all__ = ["Claims", "Place", "WriteConflict", "conflict_in", "next_ticket"]
+__all__ = ["Claims", "Place", "Stage", "WriteConflict", "conflict_in", "next_ticket"]
 
-#: The writes of complete events of a round.
-Stage = dict[bytes, bytes | None]
+
+class Stage(dict[bytes, bytes | None]):
+    """The writes to one table of a round's complete events, until it is over; shared by the lanes of an agent.
+
+    number: that of the round among all that claim keys, drawn as it begins.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+
 
 _tickets = count(1)
 
@@ -125,13 +139,14 @@ class Claims:
         if holder is place:
             return
         place.share()
+        place.draw()  # also of one that only waits: it is by its number that it gives its place back
         if not self.free(key, place):
             waiting = self._waiting.setdefault(key, [])
             if place not in waiting:
                 waiting.append(place)
             raise WriteConflict(self, key, place)
         self._holders[key] = place
-        if holder is not None and not isinstance(holder, dict):
+        if holder is not None and not isinstance(holder, Stage):
             holder.wound(WriteConflict(self, key, holder))
 
     def _share(self, first: Place) -> None:
@@ -150,7 +165,7 @@ class Claims:
         if holder is None:
             # Whoever came earlier and waits has it first.
             return all(one is place or place.draw() < one.draw() for one in self._waiting.get(key, ()))
-        if isinstance(holder, dict):
+        if isinstance(holder, Stage):
             return holder is place.stage  # the lanes of an agent see what the others have written in a round
         if holder.stage is not None and holder.stage is not place.stage and key in holder.stage:
             return False
@@ -175,8 +190,17 @@ class Claims:
             else:
                 del self._holders[key]
 
+    def keeps_waiting(self, stage: Stage) -> bool:
+        """Return whether an event waits for a key of a round that is later than its own round, or than itself."""
+        return any(
+            one.stage is not stage and (one.draw() if one.stage is None else one.stage.number) < stage.number
+            for key, waiting in self._waiting.items()
+            if key in stage
+            for one in waiting
+        )
+
     def end_round(self, stage: Stage) -> None:
-        """A round is over: others may have its keys."""
+        """A round is over, or begins anew: others may have its keys."""
         if self._shared:
             for key in stage:
                 del self._holders[key]

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from pelton.batch import Headers, RecordBatch, record_bytes
 from pelton.errors import DecodeError, RecordRefusedError, RecordTooLargeError
 from pelton.state.cache import TableCache
-from pelton.state.claims import WriteConflict, next_ticket
+from pelton.state.claims import Stage, WriteConflict, next_ticket
 
 __all__ = [
     "CURRENT_LANE",
@@ -191,7 +191,7 @@ class TableSlot:
         self,
         lane: Lane,
         cache: TableCache,
-        stage: dict[bytes, bytes | None] | None,
+        stage: Stage | None,
         name: str = "",
         changelog: str = "",
     ) -> None:

@@ -8,6 +8,7 @@ from operator import itemgetter
 
 from pelton.errors import ConfigurationError
 from pelton.state.cache import TableCache
+from pelton.state.claims import Stage
 from pelton.state.versions import StoredVersion, VersionCache
 from pelton.stream.lane import ENTRY_BYTES, Lane, TableSlot
 from pelton.window import as_ms
@@ -34,7 +35,7 @@ class VersionedSlot(TableSlot):
         lane: Lane,
         cache: TableCache,
         versions: VersionCache,
-        stage: dict[bytes, bytes | None] | None,
+        stage: Stage | None,
         name: str = "",
         changelog: str = "",
     ) -> None:
@@ -104,9 +105,7 @@ class VersionedSlot(TableSlot):
         return self.versions.since(key, self._times[key])
 
 
-def slot_over(
-    cache: TableCache, lane: Lane, stage: dict[bytes, bytes | None] | None, name: str, changelog: str
-) -> TableSlot:
+def slot_over(cache: TableCache, lane: Lane, stage: Stage | None, name: str, changelog: str) -> TableSlot:
     """Return a lane's place over the cache of a table, with history or without."""
     if cache.versions is None:
         return TableSlot(lane, cache, stage, name, changelog)

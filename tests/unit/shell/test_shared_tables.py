@@ -116,6 +116,120 @@ def test_two_keys_in_either_order_come_to_no_standstill(scene: Scene) -> None:
     assert scene.run() == {"a": 4 * EVENTS, "b": 4 * EVENTS}
 
 
+def test_rounds_that_wait_for_each_other_come_to_no_standstill(scene: Scene) -> None:
+    """What is complete of a round keeps its keys until all of it is: two of them could wait for each other for ever."""
+
+    def counting(*keys: str) -> Write:
+        async def count(value: int) -> None:
+            for key in keys[value % 2 :]:
+                scene.counts[key] += 1
+                await asyncio.sleep(WAIT_S)
+
+        return count
+
+    scene.agents(2, counting("a", "b"), concurrency=3, retries=0)
+    scene.agents(1, counting("b", "a"), concurrency=3, retries=0)
+    assert scene.run() == {"a": 2 * EVENTS // 2 + EVENTS, "b": 2 * EVENTS + EVENTS // 2}
+
+
+def test_whoever_waited_for_a_round_and_is_idle_keeps_nobody_waiting(scene: Scene) -> None:
+    async def count_after_a_while(value: int) -> None:
+        await asyncio.sleep(WAIT_S)
+        scene.counts["all"] += 1
+
+    async def count_in_a_round(value: int) -> None:
+        await asyncio.sleep(5 * WAIT_S * value)
+        scene.counts["all"] += 1
+
+    scene.agents(1, count_in_a_round, concurrency=2, retries=0)
+    scene.agents(1, count_after_a_while, retries=0)
+    other = scene.app.topic("other", key_type=str, value_type=int)
+
+    @scene.app.agent(other, retries=0)
+    async def count_too(stream: Any) -> None:
+        async for _ in stream:
+            scene.counts["all"] += 1
+
+    with Driver(scene.app) as driver:
+        driver.send_many(scene.topic, [(str(number), number) for number in range(4)])
+        driver.advance(5)
+        driver.send_many(other, [("one", 1)])
+        driver.advance(5)
+        assert driver.table(scene.counts)["all"] == 2 * 4 + 1
+        assert driver.dead_letters() == []
+
+
+@pytest.mark.parametrize("before_s", [0.1, 1.0])
+def test_a_paused_agent_that_waits_for_a_key_keeps_nobody_from_it(scene: Scene, before_s: float) -> None:
+    """Neither when it waits already as it is paused, nor when its event under way comes to the key later."""
+
+    async def count_and_wait(_: int) -> None:
+        scene.counts["all"] += 1
+        await asyncio.sleep(2)
+
+    async def wait_and_count(_: int) -> None:
+        await asyncio.sleep(before_s)
+        scene.counts["all"] += 1
+
+    scene.agents(1, wait_and_count, retries=0)
+    scene.agents(1, count_and_wait, retries=0)
+    paused, _ = scene.app.agents.values()
+
+    async def pause() -> None:
+        await asyncio.sleep(0.3)
+        await paused.pause()
+        await asyncio.sleep(5)
+        await scene.topic.send(key="one", value=2)
+
+    with Driver(scene.app) as driver:
+        driver.send_many(scene.topic, [("one", 1)], settle=False)
+        driver.run(pause())
+        driver.advance(60)
+        assert driver.dead_letters() == []
+        assert driver.table(scene.counts)["all"] == 2
+        driver.run(paused.resume())
+        driver.advance(1)  # it is heard by then
+        driver.advance(60)
+        assert driver.dead_letters() == []
+        assert driver.table(scene.counts)["all"] == 4
+
+
+def test_a_round_that_a_pause_cuts_off_gives_its_keys_back_and_begins_anew(scene: Scene) -> None:
+    handled: list[str] = []
+
+    async def come_second(value: int) -> None:
+        key = "quick" if value else "slow"
+        await asyncio.sleep(0 if value else 0.1)
+        handled.append(key)
+        scene.counts[key] += 1
+
+    async def come_first(value: int) -> None:
+        await asyncio.sleep(3 if value else 0)
+        scene.counts["quick" if value else "slow"] += 1
+        await asyncio.sleep(3)
+
+    scene.agents(1, come_second, concurrency=2, retries=0)
+    scene.agents(1, come_first, concurrency=2, retries=0)
+    paused, _ = scene.app.agents.values()
+
+    async def pause() -> None:
+        await asyncio.sleep(0.5)
+        await paused.pause()
+        await asyncio.sleep(60)
+
+    with Driver(scene.app) as driver:
+        driver.send_many(scene.topic, [("0", 0), ("4", 1)], settle=False)  # keys of different lanes
+        driver.run(pause(), within=100)
+        assert driver.dead_letters() == []
+        assert dict(driver.table(scene.counts).items()) == {"slow": 1, "quick": 1}
+        driver.run(paused.resume())
+        driver.advance(1)  # it is heard by then
+        driver.advance(60)
+        assert driver.dead_letters() == []
+        assert dict(driver.table(scene.counts).items()) == {"slow": 2, "quick": 2}
+    assert handled.count("quick") == 2, "it was complete, and its round was not"
+
+
 @pytest.mark.parametrize("ahead", [False, True])
 def test_an_event_that_begins_anew_and_writes_nothing_then_keeps_nobody_waiting(scene: Scene, ahead: bool) -> None:
     """Its turn at the key is over when it is complete, not when its agent writes again: it never does."""
