@@ -134,6 +134,27 @@ BUGS = (
         "            self.versions.append(key, value, self._times[key])\n",
     ),
     Bug(
+        "two events write one key, and neither begins anew",
+        "I1",
+        "stream/lane.py",
+        "        if self.claims.only is not self:\n            self.claim(key)\n",
+        "",
+    ),
+    Bug(
+        "an event that was at a key too late is complete all the same",
+        "I1",
+        "stream/lane.py",
+        "        if self.spoiled is not None:\n            raise self.spoiled\n        touched",
+        "        self.spoiled = None\n        touched",
+    ),
+    Bug(
+        "a round that is not over keeps nobody from its keys",
+        "I1",
+        "state/claims.py",
+        "            return holder is place.stage  #",
+        "            return True  #",
+    ),
+    Bug(
         "a timer is gone before what it does is complete",
         "I1",
         "stream/timing.py",

@@ -32,16 +32,21 @@ from pelton.testing.simulation.program import (
     RETENTION_MS,
     TABLES,
     WINDOW_MS,
+    topic_of,
 )
+from pelton.testing.simulation.sharing import LEFT, RIGHT, SHARED
+from pelton.testing.simulation.sharing_model import Sharing
 from pelton.testing.simulation.workload import EVENTS
 
 __all__ = ["Oracle", "Violation"]
 
 _LETTERS = f"{APP}-dlq"
 #: Agents that fail at a poisonous event; "batches" and "follow" do not look.
-_POISONED = frozenset({"sums", "chain", "windows", "gather", "spread", "past", "calls", "timers"})
+_POISONED = frozenset({"sums", "chain", "windows", "gather", "spread", "past", "calls", "timers", LEFT, RIGHT})
 #: Agents whose effects may be committed before the position says so: their models judge what they send.
 _AHEAD = ("calls", "timers")
+#: Agents that share a table: one model judges both.
+_SHARING = (LEFT, RIGHT)
 
 #: Where the engine keeps a note of its own: how far stream time has come.
 _STREAM_TIME = ("windows", b"")
@@ -58,6 +63,7 @@ class _Expected:
     """What a commit must hold.
 
     sent: (agent, its partition, partition of OUT) -> (key, value, origin) in order. touched: (table, partition, key).
+    shared: (agent, partition) -> the events of one that shares a table.
     """
 
     sent: defaultdict[tuple[str, int, int], list[tuple[bytes | None, bytes, bytes]]] = field(
@@ -65,6 +71,7 @@ class _Expected:
     )
     letters: Counter[_Letter] = field(default_factory=Counter[_Letter])
     touched: set[tuple[str, int, bytes]] = field(default_factory=set[tuple[str, int, bytes]])
+    shared: defaultdict[tuple[str, int], list[Work]] = field(default_factory=lambda: defaultdict(list))
 
 
 #: What a commit sends to OUT: (agent, its partition, partition of OUT) -> (key, value, origin) in order.
@@ -113,10 +120,12 @@ class Oracle:
         self._tables: defaultdict[tuple[str, int], dict[bytes, bytes]] = defaultdict(dict)
         self._latest: dict[int, int] = {}
         self._ahead = [_Ahead(order) for _ in range(partitions)]
+        self._sharing = [Sharing() for _ in range(partitions)]
         for number, ahead in enumerate(self._ahead):
             self._tables["answers", number] = ahead.calls.sums
             self._tables["timed", number] = ahead.timers.counts
             self._tables["past", number] = ahead.past.now
+            self._tables[SHARED, number] = self._sharing[number].totals
         #: What each changelog amounts to, up to an offset.
         self._folds: dict[TopicPartition, tuple[int, dict[bytes, bytes]]] = {}
 
@@ -143,13 +152,15 @@ class Oracle:
                         self._judge_timers(source.partition, sent, timers_given_up, events, to, expected)
                 except Fault as fault:
                     self._violated(f"{agent}[{source.partition}]: {fault}")
+        for number in sorted({source.partition for source in positions}):
+            self._judge_sharing(number, sent, expected)
         self._judge_sent(expected, sent)
         if letters != expected.letters:
             self._violated(_difference("dead letters", dict(expected.letters), dict(letters)))
         self._judge_tables(expected, writes)
 
     def _readers(self, topic: str) -> list[str]:
-        return [agent for agent in self._agents if topic == (OUT if agent == "follow" else EVENTS)]
+        return [agent for agent in self._agents if topic == topic_of(agent)]
 
     def _advance(self, agent: str, source: TopicPartition, to: int, expected: _Expected) -> None:
         """Process the records that a commit says an agent has completed."""
@@ -200,6 +211,13 @@ class Oracle:
         walls = self._take("wall", number, sent, expected, None)
         found = self._take("timers", number, sent, expected, "timed")
         self._ahead[number].timers.committed(found, walls, given_up.get(number, ()), events, to)
+
+    def _judge_sharing(self, number: int, sent: _Flows, expected: _Expected) -> None:
+        found = {agent: self._take(agent, number, sent, expected, SHARED) for agent in _SHARING}
+        try:
+            self._sharing[number].committed({agent: expected.shared[agent, number] for agent in _SHARING}, found)
+        except Fault as fault:
+            self._violated(f"{SHARED}[{number}]: {fault}")
 
     # -- tables ----------------------------------------------------------------------------------------------------
 
@@ -280,7 +298,7 @@ class Oracle:
         """Return what is not done yet, in words; "" when everything is."""
         for agent in self._agents:
             for number in range(self._partitions):
-                source = TopicPartition(OUT if agent == "follow" else EVENTS, number)
+                source = TopicPartition(topic_of(agent), number)
                 if source.topic not in self._broker.counts():
                     return f"no worker has got as far as to declare {source.topic}"
                 end = self._broker.end(source)
@@ -312,10 +330,14 @@ class Oracle:
         happening = _decoded(record.value)
         if happening is None or (happening["kind"] == "poison" and agent in _POISONED):
             kind = "decode" if happening is None else "agent"
-            if happening is not None or agent == self._readers(EVENTS)[0]:
-                expected.letters[EVENTS, number, record.offset, agent, kind] += 1
+            topic = topic_of(agent)
+            if happening is not None or agent == self._readers(topic)[0]:
+                expected.letters[topic, number, record.offset, agent, kind] += 1
             return
         if agent in _AHEAD:
+            return
+        if agent in _SHARING:
+            expected.shared[agent, number].append(Work(record, happening["kind"], happening["amount"]))
             return
         if agent == "spread":
             self._spread(record, happening["amount"], expected)

@@ -21,7 +21,8 @@ from pelton.stream.stream import Feed, Stream
 from pelton.stream.versioned import VersionedSlot
 from pelton.testing.simulation.ahead_agents import CallStyle, OperatorTables, calls, timers
 from pelton.testing.simulation.effects import OUT, Failures, add, current_lane, current_offset, send, table_slot
-from pelton.testing.simulation.workload import EVENTS, Happening
+from pelton.testing.simulation.sharing import LEFT, RIGHT, SHARED, SharingStyle, left, right
+from pelton.testing.simulation.workload import EVENTS, MORE, Happening
 from pelton.window import window_key
 
 __all__ = [
@@ -34,13 +35,14 @@ __all__ = [
     "TABLES",
     "WINDOW_MS",
     "make_program",
+    "topic_of",
 ]
 
 APP = "app"
 WINDOW_MS, RETENTION_MS = 5_000, 10_000
 #: How long the past is kept of the table that has history, and how far back its agent looks.
 HISTORY_MS, LOOK_BACK_MS = 8_000, 3_000
-#: The agents that a run may have; some of them, at least one.
+#: The agents that a run may have; some of them, at least one. Two more share a table, in some runs.
 AGENTS = ("sums", "chain", "windows", "gather", "batches", "spread", "past", "calls", "timers", "follow")
 
 
@@ -145,6 +147,7 @@ _CODE: dict[str, AgentCode] = {
     "spread": _spread,
     "past": _past,
     "timers": timers,
+    LEFT: left,
     "follow": _follow,
 }
 #: The tables that each agent writes.
@@ -158,12 +161,19 @@ TABLES = {
     "past": ("past", "past-history"),
     "calls": ("answers", "calls"),
     "timers": ("timed", "timers"),
+    LEFT: (SHARED,),
+    RIGHT: (SHARED,),
     "follow": ("followed",),
 }
 
 
 #: Those of them in which the engine keeps what is its own.
 ENGINE_TABLES = frozenset({"past-history", "calls", "timers"})
+
+
+def topic_of(agent: str) -> str:
+    """Return the topic that an agent reads."""
+    return {"follow": OUT, RIGHT: MORE}.get(agent, EVENTS)
 
 
 def _agent(name: str, partitions: int, concurrency: int, code: AgentCode, failures: Failures) -> AgentSpec:
@@ -174,7 +184,7 @@ def _agent(name: str, partitions: int, concurrency: int, code: AgentCode, failur
         if value is not None:
             send(lane.raw_key, value, current_offset(lane))
 
-    topic, type_ = (OUT, bytes) if name == "follow" else (EVENTS, Happening)
+    topic, type_ = topic_of(name), bytes if name == "follow" else Happening
     source = SourceSpec(TopicSpec(topic, partitions), codec_for(str, role="key"), codec_for(type_))
     return AgentSpec(name, {topic: source}, run, emit, concurrency, frozenset(TABLES[name]))
 
@@ -191,15 +201,19 @@ def _table(name: str, partitions: int) -> TableSpec:
 
 
 def make_program(
-    agents: tuple[str, ...], partitions: int, concurrency: int, style: CallStyle, failures: Failures
+    agents: tuple[str, ...],
+    partitions: int,
+    concurrency: int,
+    style: CallStyle,
+    sharing: SharingStyle,
+    failures: Failures,
 ) -> Program:
     """Return the program of a process.
 
-    concurrency: of the agent "chain". style: of the agent "calls".
+    concurrency: of the agent "chain". style: of the agent "calls". sharing: of those that share a table.
     """
-    code: dict[str, AgentCode] = {**_CODE, "calls": partial(calls, style=style)}
-    specs = {
-        name: _agent(name, partitions, concurrency if name == "chain" else 1, code[name], failures) for name in agents
-    }
+    code: dict[str, AgentCode] = {**_CODE, "calls": partial(calls, style=style), RIGHT: partial(right, style=sharing)}
+    lanes = {"chain": concurrency, LEFT: sharing.left, RIGHT: sharing.right}
+    specs = {name: _agent(name, partitions, lanes.get(name, 1), code[name], failures) for name in agents}
     tables = {name: _table(name, partitions) for agent in agents for name in TABLES[agent]}
     return Program(specs, tables, {OUT: TopicSpec(OUT, partitions)})

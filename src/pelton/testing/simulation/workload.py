@@ -10,9 +10,11 @@ import msgspec
 from pelton.batch import OutgoingBatch
 from pelton.testing.simulation.chance import Chance
 
-__all__ = ["EVENTS", "Happening", "Kind", "Workload"]
+__all__ = ["EVENTS", "MORE", "Happening", "Kind", "Workload"]
 
 EVENTS = "events"
+#: Has the same keys, for an agent that shares a table with one that reads the other.
+MORE = "more"
 
 #: plain: nothing special. slow: the agent waits in the middle. flaky: it fails at first. poison: it always fails.
 #: leave: the agent's code returns after it.
@@ -33,13 +35,17 @@ class Happening(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The input of a run. keys: how many in each partition. odd: how often a record is not what the agents want."""
+    """The input of a run, in one topic.
+
+    keys: how many in each partition. odd: how often a record is not what the agents want.
+    """
 
     seed: str
     partitions: int
     records: int
     keys: int
     odd: float
+    topic: str = EVENTS
 
     def record(self, partition: int, sequence: int) -> tuple[bytes | None, bytes | None, int]:
         """Return key, value and timestamp (milliseconds) of one record."""
@@ -55,7 +61,7 @@ class Workload:
 
     def batch(self, partition: int, sequences: range) -> OutgoingBatch:
         """Return a run of records, ready to be appended."""
-        batch = OutgoingBatch(EVENTS, partition)
+        batch = OutgoingBatch(self.topic, partition)
         for sequence in sequences:
             batch.append(*self.record(partition, sequence))
         return batch

@@ -25,7 +25,6 @@ from pelton.testing.simulation.plan import draw_plan
 from pelton.testing.simulation.program import APP, make_program
 from pelton.testing.simulation.trace import Trace, TraceHandler
 from pelton.testing.simulation.weather import draw_weather
-from pelton.testing.simulation.workload import EVENTS
 
 __all__ = ["Outcome", "simulate", "simulate_all"]
 
@@ -141,7 +140,7 @@ class _World:
     async def _main(self) -> None:
         self.note(f"{self.plan}")
         self.note(f"{self.weather}")
-        self.broker.declare([TopicSpec(EVENTS, self.plan.partitions)])
+        self.broker.declare([TopicSpec(one.topic, one.partitions) for one in self.plan.workloads])
         feeding = asyncio.create_task(self._feed())
         troubling = asyncio.create_task(self._trouble())
         keeping = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
@@ -170,16 +169,17 @@ class _World:
     async def _feed(self) -> None:
         """Append the input, in pieces."""
         chance = self.chance.of("feed")
-        workload = self.plan.workload
-        done = [0] * workload.partitions
+        places = [(workload, number) for workload in self.plan.workloads for number in range(workload.partitions)]
+        done = [0] * len(places)
         pause, piece = chance.pick([(0.0, 60), (0.001, 20), (0.05, 20), (0.1, 5)])
-        while any(count < workload.records for count in done):
-            number = chance.between(0, workload.partitions - 1)
-            end = min(done[number] + chance.between(1, piece), workload.records)
-            if end > done[number]:
-                self.broker.append([workload.batch(number, range(done[number], end))])
-                self.note(f"{EVENTS}[{number}] has {end} records")
-                done[number] = end
+        while any(count < workload.records for count, (workload, _) in zip(done, places, strict=True)):
+            place = chance.between(0, len(places) - 1)
+            workload, number = places[place]
+            end = min(done[place] + chance.between(1, piece), workload.records)
+            if end > done[place]:
+                self.broker.append([workload.batch(number, range(done[place], end))])
+                self.note(f"{workload.topic}[{number}] has {end} records")
+                done[place] = end
             await asyncio.sleep(chance.around(pause))
 
     # -- workers ---------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ class _World:
         log = SimulatedLog(self.server, name, clock)
         failures = Failures(chance, lambda what: self.violated(Violation(what)))
         plan = self.plan
-        program = make_program(plan.agents, plan.partitions, plan.concurrency, plan.style, failures)
+        program = make_program(plan.agents, plan.partitions, plan.concurrency, plan.style, plan.sharing, failures)
         options = RuntimeOptions(
             APP,
             Path("disk" if self.weather.shared_disk else f"disk{slot.number}"),
