@@ -76,7 +76,8 @@ def _of(worker: Colleague, *, several: bool) -> Iterator[tuple[Level, str]]:
             yield level, f"{lag.topic} {_IN_WORDS[lag.status]} ({lag.lag:,} records, {lag.lag_s:.0f} s)"
         elif lag.lag_s > _LAG_TOO_OLD_S and lag.complete >= 1:
             yield "degraded", f"{lag.topic} is {lag.lag_s / 60:.0f} minutes behind ({lag.lag:,} records)"
-    yield from ((level, f"{name}{what}") for level, what in _lately(told))
+    for level, what in _lately(told):
+        yield level, f"{name}{what}"
 
 
 def _lately(told: WorkerReport) -> Iterator[tuple[Level, str]]:
