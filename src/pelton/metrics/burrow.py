@@ -33,12 +33,16 @@ class Commit(NamedTuple):
     time_ms: int
 
 
-def judge(commits: Sequence[Commit], lag: int, now_ms: int, *, waits_ms: float, least_span_ms: int = 0) -> Status:
+def judge(
+    commits: Sequence[Commit], lag: int, now_ms: int, *, waits_ms: float, least_span_ms: int = 0, gathers_ms: float = 0
+) -> Status:
     """Return how a partition does.
 
     commits: the window, oldest first. lag: what there is now; waits_ms: for how long its first record has been there.
     now_ms: the time, by the clock of the commits.
     least_span_ms: how long a window counts for at least: a young one is so short that any pause would be a STOP.
+    gathers_ms: for how long the consumer gathers records on purpose. What waits no longer than that, and the time of a
+    window to handle it, says nothing of whether it keeps up: Burrow does not know such consumers.
 
     The rules, in Burrow's order:
     1. OK when there is no lag now.
@@ -49,7 +53,7 @@ def judge(commits: Sequence[Commit], lag: int, now_ms: int, *, waits_ms: float, 
     5. STALL when all commits are of one offset, with lag at each: it commits, and does not move.
     6. WARN when it moves, and the lag grew or stayed at every commit: it is slower than what comes in.
     """
-    if not commits or lag <= 0:
+    if not commits or lag <= 0 or (gathers_ms and waits_ms <= gathers_ms + least_span_ms):
         return "OK"
     span_ms = max(commits[-1].time_ms - commits[0].time_ms, least_span_ms)
     if now_ms - commits[-1].time_ms > span_ms and waits_ms > least_span_ms:
@@ -98,9 +102,10 @@ class CommitWindow:
             commit = commit._replace(time_ms=before.time_ms)
         self._commits.append(commit)
 
-    def status(self, lag: int, now_ms: int, waits_ms: float) -> Status:
+    def status(self, lag: int, now_ms: int, waits_ms: float, gathers_ms: float = 0) -> Status:
         """Return how the partition does; see `judge`."""
-        return judge(self._commits, lag, now_ms, waits_ms=waits_ms, least_span_ms=self._least_span_ms)
+        span_ms = self._least_span_ms
+        return judge(self._commits, lag, now_ms, waits_ms=waits_ms, least_span_ms=span_ms, gathers_ms=gathers_ms)
 
 
 def worst(statuses: Sequence[Status]) -> Status:

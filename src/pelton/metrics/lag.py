@@ -140,7 +140,8 @@ class LagWatch:
                 watched.commits = partition.commits
                 watched.window.add(Commit(committed, end - committed, now_ms))
             lag_s = self._age_s(source, committed, watched.growth, now_ms) if end > committed else 0.0
-            status = watched.window.status(end - committed, now_ms, lag_s * 1000)
+            gathers_ms = partition.gathers_s(source) * 1000
+            status = watched.window.status(end - committed, now_ms, lag_s * 1000, gathers_ms)
             complete = watched.window.complete
             found.append(PartitionLag(*source, committed, end, end - committed, lag_s, status, complete))
         return found

@@ -188,6 +188,10 @@ class Partition:
             source: (self._committed.get(source) or position).offset for source, position in self._positions().items()
         }
 
+    def gathers_s(self, source: TopicPartition) -> float:
+        """Return for how long an agent that reads a source gathers its events at most, before it handles them."""
+        return max((task.gathers_s for task in self.tasks if source.topic in task.spec.sources), default=0.0)
+
     @property
     def staged(self) -> bool:
         """Whether a commit would have something to take, other than positions that moved over gaps."""

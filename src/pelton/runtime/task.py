@@ -218,6 +218,11 @@ class Task:
         return [lane.chunk.split(lane.cursor)]
 
     @property
+    def gathers_s(self) -> float:
+        """For how long its code gathers events at most, before it handles them together."""
+        return max(lane.gathers_s for lane in self.lanes)
+
+    @property
     def has_letters(self) -> bool:
         """Whether dead letters wait for a commit, and for nothing else."""
         if not self._letters:

@@ -39,6 +39,7 @@ from pelton.stream.ahead_feed import ahead_feed
 from pelton.stream.event import Event
 from pelton.stream.lane import Send
 from pelton.stream.stream import Stream
+from pelton.window import seconds
 
 if TYPE_CHECKING:
     from pelton.shell.app import App
@@ -193,7 +194,7 @@ class ConnectedSink(Agent[Any]):
         self.sink = sink
         self.make: Making | None = None
         self._batch = batch
-        self._within = within
+        self.within_s = seconds(within)
         super().__init__(app, self._sink, name=name, channel=topic, help=f"writes {topic} to {sink!r}")
 
     def __call__(self, fun: Any = None) -> Any:
@@ -211,7 +212,7 @@ class ConnectedSink(Agent[Any]):
         clock, doing = self.app.clock, f"write to {self.sink!r}"
         writer = await until_available(lambda: self.sink.open(self.name), f"open {self.sink!r}", clock)
         try:
-            async for events in stream.take_events(self._batch, within=self._within):
+            async for events in stream.take_events(self._batch, within=self.within_s):
                 for batch in self._batches(events):
                     await until_available(partial(writer.write, batch), doing, clock)
         finally:

@@ -348,6 +348,7 @@ class Lane:
         "cursor",
         "dirty",
         "gathers",
+        "gathers_s",
         "held",
         "index",
         "key_decoder",
@@ -391,6 +392,8 @@ class Lane:
         self.cursor = 0
         self.value: object = None
         self.dirty = self.gathers = False
+        #: For how long it gathers events at most, before it handles them together; 0 when it does not, or for ever.
+        self.gathers_s = 0.0
         self.conflict: WriteConflict | None = None
         self.spoiled: WriteConflict | None = None
         self.ticket = 0

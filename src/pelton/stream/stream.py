@@ -125,7 +125,7 @@ class Stream(Joins[V], Ahead[V]):
         """Return the feed and the lane for a new iteration; one that the code has left before (`break`) ends here."""
         feed, lane = self.bound()
         lane.leave()
-        lane.gathers = False
+        lane.gathers, lane.gathers_s = False, 0.0
         return feed, lane
 
     # -- one event at a time ---------------------------------------------------------------------
@@ -309,7 +309,7 @@ class Stream(Joins[V], Ahead[V]):
     async def _gather(self, max_: int, within_s: float) -> AsyncIterator[list[Chunk]]:
         """Yield runs of chunks that hold max_ events together, or what came within the time."""
         feed, lane = self.begin()
-        lane.gathers = True
+        lane.gathers, lane.gathers_s = True, within_s
         deadline: float | None = None
         while True:
             missing = max_ - sum(len(chunk.rows) for chunk in lane.held)

@@ -37,6 +37,15 @@ def test_rule_2_who_stops_after_having_caught_up_has_stopped() -> None:
     assert judged(window, 7, 60_000, waits_ms=9_999, least_span_ms=10_000) == "OK", "there was nothing to commit"
 
 
+def test_what_is_gathered_on_purpose_is_judged_only_when_it_is_overdue() -> None:
+    window = commits((5, 1), (5, 2), (5, 3))
+    options = {"gathers_ms": 20_000, "least_span_ms": 10_000}
+    assert judged(window, 3, waits_ms=30_000, **options) == "OK"
+    assert judged(window, 3, waits_ms=30_001, **options) == "STALL"
+    assert judged(window, 3, 60_000, waits_ms=30_001, **options) == "STOP"
+    assert judged(window, 3, waits_ms=30_000, gathers_ms=0, least_span_ms=10_000) == "STALL"
+
+
 def test_rule_3_without_lag_at_any_time_of_the_window_it_is_ok() -> None:
     assert judged(commits((5, 4), (5, 4), (9, 0), (9, 7)), 7) == "OK"
 

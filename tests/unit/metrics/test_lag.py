@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from pelton.clock import SystemClock
 from pelton.log.sqlite import SqliteLog
 from pelton.metrics.lag import Growth, LagWatch, PartitionLag
 from pelton.stream.stream import Stream
-from tests.integration.worker_scene import WorkerScene
+from tests.integration.worker_scene import Agent, WorkerScene
 
 
 def test_growth_tells_when_a_record_was_written() -> None:
@@ -56,5 +58,47 @@ async def test_a_worker_that_stands_still_is_behind_until_it_goes_on(tmp_path: P
         await scene.until(lambda: not watch.lags)
         assert watch.crash() is None
         await watch.close()
+    finally:
+        await log.close()
+
+
+class LaterClock(SystemClock):
+    """The system's clock, put forward."""
+
+    later_ms = 0
+
+    def time_ms(self) -> int:
+        return super().time_ms() + self.later_ms
+
+
+async def gather(stream: Stream[bytes]) -> None:
+    async for _ in stream.take(100, within=3600):
+        pass
+
+
+async def wait(stream: Stream[bytes]) -> None:
+    async for _ in stream:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("agent", "gathers_s", "status"), [(gather, 3600, "OK"), (wait, 0, "STOP")])
+async def test_what_an_agent_gathers_does_not_stand_still(
+    agent: Agent, gathers_s: float, status: str, tmp_path: Path
+) -> None:
+    log, clock = SqliteLog(tmp_path / "log.sqlite"), LaterClock()
+    await log.open()
+    scene = WorkerScene(log)
+    try:
+        runtime = await scene.start(agent)
+        watch = LagWatch(runtime, log, clock)
+        await scene.append(b"one")
+        await scene.until(lambda: [one.lag for one in watch.lags] == [1])
+        (partition,) = runtime.partitions.values()
+        await scene.until(lambda: [*map(partition.gathers_s, partition.standing())] == [gathers_s])
+        clock.later_ms = 60_000
+        await scene.until(lambda: watch.lags[0].lag_s > 59)
+        assert watch.lags[0].status == status
+        await watch.close()
+        await scene.stop(runtime)
     finally:
         await log.close()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 import orjson
@@ -21,6 +21,9 @@ from pelton.metrics.lag import PartitionLag
 from pelton.shell.commands.columns import columns_text
 from pelton.shell.commands.on_log import LogCommand
 from pelton.shell.program import build_program
+
+if TYPE_CHECKING:
+    from pelton.shell.app import App
 
 __all__ = ["ShowLag"]
 
@@ -56,7 +59,10 @@ class ShowLag(LogCommand):
             topics = (await build_program(self.application)).sources()
             if topic is not None and topic not in topics:
                 raise ConfigurationError(f"no agent reads topic {topic!r}", hint=f"they read {', '.join(topics)}")
-            return await _watch(log, self.application.conf.id, self.application.clock, topics, topic, seconds)
+            gathers_s = _gathers_s(self.application)
+            return await _watch(
+                log, self.application.conf.id, self.application.clock, topics, topic, seconds, gathers_s
+            )
 
         lags = self.with_log(watch)
         if as_json or self.json:
@@ -65,6 +71,15 @@ class ShowLag(LogCommand):
         else:
             _print(lags)
         return SEVERITIES[worst([lag.status for lag in lags])]
+
+
+def _gathers_s(app: App) -> Mapping[str, float]:
+    """Return for how long sinks gather records of a topic at most. What else agents gather, only their workers know."""
+    gathers_s: dict[str, float] = {}
+    for sink in app.sinks.values():
+        for name in sink.get_topic_names():
+            gathers_s[name] = max(gathers_s.get(name, 0.0), sink.within_s)
+    return gathers_s
 
 
 class _Outside:
@@ -84,7 +99,13 @@ class _Outside:
 
 
 async def _watch(
-    log: Log, group_id: str, clock: Clock, topics: Collection[str], topic: str | None, seconds: float
+    log: Log,
+    group_id: str,
+    clock: Clock,
+    topics: Collection[str],
+    topic: str | None,
+    seconds: float,
+    gathers_s: Mapping[str, float],
 ) -> Sequence[PartitionLag]:
     """Look at a group for so many seconds, or until nothing is left to do."""
     counts = await log.partitions(topics if topic is None else [topic])
@@ -102,7 +123,7 @@ async def _watch(
         if left_s <= 0 or all(one.end == one.committed for one in seen.values()):
             break
         await clock.sleep(min(left_s, _LOOK_EVERY_S))
-    return [await _tell(log, source, one, now_ms) for source, one in seen.items()]
+    return [await _tell(log, source, one, now_ms, gathers_s.get(source.topic, 0.0)) for source, one in seen.items()]
 
 
 def _committed(
@@ -113,12 +134,11 @@ def _committed(
     return max(positions[source].offset, span.start) if source in positions else span.start
 
 
-async def _tell(log: Log, source: TopicPartition, one: _Outside, now_ms: int) -> PartitionLag:
+async def _tell(log: Log, source: TopicPartition, one: _Outside, now_ms: int, gathers_s: float) -> PartitionLag:
     lag = one.end - one.committed
     lag_s = await _age_s(log, source, one.committed, now_ms) if lag else 0.0
-    return PartitionLag(
-        *source, one.committed, one.end, lag, lag_s, one.window.status(lag, now_ms, lag_s * 1000), one.window.complete
-    )
+    status = one.window.status(lag, now_ms, lag_s * 1000, gathers_s * 1000)
+    return PartitionLag(*source, one.committed, one.end, lag, lag_s, status, one.window.complete)
 
 
 async def _age_s(log: Log, source: TopicPartition, offset: int, now_ms: int) -> float:
