@@ -56,7 +56,8 @@ run: .venv/.runtime ## Run the application with simulated traffic; BROKER_URL=ka
 .PHONY: demo
 demo: .venv/.runtime ## The same at a pace for hours, in demo-data/: what is KEEP=600 seconds old is deleted
 	@export APP_DATADIR="$${APP_DATADIR:-demo-data}" BANK_RETENTION_S="$(KEEP)" RATE="$${RATE:-10}" \
-		REQUESTS="$${REQUESTS:-1}" LOGS_RATE="$${LOGS_RATE:-5}" DEVICES="$${DEVICES:-10}"; \
+		REQUESTS="$${REQUESTS:-1}" LOGS_RATE="$${LOGS_RATE:-5}" DEVICES="$${DEVICES:-10}" \
+		PELTON_TABLE_CACHE_BYTES_MAX="$${PELTON_TABLE_CACHE_BYTES_MAX:-67108864}"; \
 		exec $(BIN)/python -m app.run $(ARGS)
 
 .PHONY: dev
@@ -143,6 +144,10 @@ browser: .venv/.dev ## Look at the web view of a real worker in a real browser (
 .PHONY: screenshots
 screenshots: .venv/.dev ## Take the pictures of the web view for docs/images, of a bank under simulated traffic
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+.PHONY: paint
+paint: .venv/.dev ## How long a browser that was never here waits for the first paint of each page, and what they weigh
+	$(BIN)/python -m tests.browser.paint $(ARGS)
 
 .PHONY: fuzz
 fuzz: .venv/.dev ## Throw RECORDS= random and malformed records of SEED= at a worker; ARGS="--broker kafka://" for Kafka

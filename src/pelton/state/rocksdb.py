@@ -64,6 +64,7 @@ STALL_RETRY_S = 0.005
 STALL_TIMEOUT_S = 30.0
 
 _STORE_NAME = re.compile(r"(-?\d+)(?:\.\d+)?")
+_WAL_BYTES_MIN = 16 * 1024 * 1024
 _WIPED = "the store is a cache: it is wiped and restored from the changelog"
 _BY_KEY = itemgetter(0)
 #: How long the first copy is waited for when another process holds it, in seconds.
@@ -354,11 +355,13 @@ class RocksStore:
 class RocksStores:
     """Opens RocksDB stores that share one memory budget.
 
-    cache_bytes_max: what the block cache and the write buffers of all stores together may hold.
+    cache_bytes_max: what the block cache and the write buffers of all stores together may hold. The write-ahead log of
+        each store takes a quarter of that on disk, 16 MiB at least.
     """
 
     def __init__(self, cache_bytes_max: int = 256 * 1024 * 1024) -> None:
         self._cache = Cache(cache_bytes_max)
+        self._wal_bytes_max = max(_WAL_BYTES_MIN, cache_bytes_max // 4)
         self._buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
             cache_bytes_max // 2, allow_stall=False, cache=self._cache
         )
@@ -375,7 +378,7 @@ class RocksStores:
         while True:
             path = directory / (f"{partition}.{copy}" if copy else f"{partition}")
             try:
-                return RocksStore(path, tables, _options(self._cache, self._buffers))
+                return RocksStore(path, tables, _options(self._cache, self._buffers, self._wal_bytes_max))
             except PeltonError:
                 raise
             except Exception as error:
@@ -469,7 +472,7 @@ def _write_options() -> WriteOptions:
     return options
 
 
-def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
+def _options(cache: Cache, buffers: WriteBufferManager, wal_bytes_max: int) -> Options:
     """Return the options of a database and of its column families, chosen by bench/store.py."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
@@ -492,7 +495,7 @@ def _options(cache: Cache, buffers: WriteBufferManager) -> Options:
     options.set_level_zero_slowdown_writes_trigger(40)
     options.set_level_zero_stop_writes_trigger(80)
     # A table that is seldom written would otherwise keep the logs of all others alive.
-    options.set_max_total_wal_size(256 * 1024 * 1024)
+    options.set_max_total_wal_size(wal_bytes_max)
     options.set_max_open_files(512)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)

@@ -23,7 +23,7 @@ __all__ = ["TOMBSTONE_MS", "Cleaner"]
 #: A compacted partition is cleaned when what is new outnumbers what the last cleaning left, and so many records; or
 #: outweighs it, and so many bytes: a table of few large rows would take gigabytes before it had as many records.
 _COMPACT_RECORDS_MIN = 20_000
-_COMPACT_BYTES_MIN = 256 * 1024
+_COMPACT_BYTES_MIN = 64 * 1024
 #: So many keys are kept in memory while a partition is compacted (about 150 MB); more are left for the next time.
 _KEYS_MAX = 1_000_000
 #: How long a deletion stays readable after its key is gone, for stores that come back late, unless the topic says
