@@ -68,7 +68,8 @@ def test_promtool_takes_the_files_and_the_alerts_come_in_time() -> None:
 def quickened(rules: str) -> str:
     """Return the alerts with all of their times divided."""
     faster = re.sub(r"\b(\d+)m\b", lambda match: f"{int(match[1]) * 60 / FASTER:.0f}s", rules)
-    return re.sub(r"(pelton_lag_seconds\) > )(\d+)", lambda match: f"{match[1]}{int(match[2]) / FASTER:g}", faster)
+    limit = r"(pelton_lag_gathered_seconds\) > )(\d+)"
+    return re.sub(limit, lambda match: f"{match[1]}{int(match[2]) / FASTER:g}", faster)
 
 
 class Prometheus:

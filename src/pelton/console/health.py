@@ -74,7 +74,7 @@ def _of(worker: Colleague, *, several: bool) -> Iterator[tuple[Level, str]]:
         # After a start what waited is worked off at first: that a young window sees it grow tells nothing.
         if lag.status != "OK" and (level == "bad" or lag.complete >= 1):
             yield level, f"{lag.topic} {_IN_WORDS[lag.status]} ({lag.lag:,} records, {lag.lag_s:.0f} s)"
-        elif lag.lag_s > _LAG_TOO_OLD_S and lag.complete >= 1:
+        elif lag.lag_s - lag.gathers_s > _LAG_TOO_OLD_S and lag.complete >= 1:
             yield "degraded", f"{lag.topic} is {lag.lag_s / 60:.0f} minutes behind ({lag.lag:,} records)"
     for level, what in _lately(told):
         yield level, f"{name}{what}"

@@ -104,6 +104,7 @@ def merged_lags(told: Iterable[WorkerReport]) -> list[TopicLag]:
             min(one.complete for one in parts),
             [int(value) for value in _added([one.trend for one in parts])],
             _most([one.trend_s for one in parts]),
+            max(one.gathers_s for one in parts),
         )
         for topic, parts in by_topic.items()
     ]

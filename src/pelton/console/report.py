@@ -24,7 +24,7 @@ class TopicLag(msgspec.Struct):
     """How far a worker is behind on a topic.
 
     partitions: of it, here. complete: how much there is of the windows that the status is judged by, 0 to 1. trend: lag
-    of the last minutes, oldest first; trend_s: the same in seconds.
+    of the last minutes, oldest first; trend_s: the same in seconds. gathers_s: what agents hold of lag_s on purpose.
     """
 
     topic: str
@@ -35,6 +35,7 @@ class TopicLag(msgspec.Struct):
     complete: float = 1.0
     trend: list[int] = []
     trend_s: list[float] = []
+    gathers_s: float = 0.0
 
 
 class Owned(msgspec.Struct):
@@ -154,6 +155,7 @@ def _lags(console: Console, lags: Sequence[PartitionLag]) -> list[TopicLag]:
             min(one.complete for one in found),
             list(console.history.lag(topic)),
             list(console.history.lag_s(topic)),
+            max(one.gathers_s for one in found),
         )
         for topic, found in sorted(by_topic.items())
     ]

@@ -183,13 +183,17 @@ def _lags(now: Snapshot) -> Iterator[Metric]:
     status = GaugeMetricFamily(
         "pelton_lag_status", "1 for what Burrow calls the partition, else 0.", labels=[*_PARTITION, "status"]
     )
+    gathers = GaugeMetricFamily(
+        "pelton_lag_gathered_seconds", "For how long agents hold a record on purpose at most.", labels=_PARTITION
+    )
     for lag in now.lags:
         labels = [lag.topic, str(lag.partition)]
         committed.add_metric([now.app_id, *labels], lag.lag)
         seconds.add_metric(labels, lag.lag_s)
+        gathers.add_metric(labels, lag.gathers_s)
         for name in SEVERITIES:
             status.add_metric([*labels, name], name == lag.status)
-    yield from (fetched, committed, seconds, status)
+    yield from (fetched, committed, seconds, gathers, status)
 
 
 def _restores(partitions: Iterable[PartitionStatistics]) -> Iterator[Metric]:

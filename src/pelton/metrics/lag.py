@@ -41,6 +41,7 @@ class PartitionLag:
 
     committed, end: offsets. lag: records between them. lag_s: how long ago the first of them was written, 0 when there
     is none. status: as Burrow judges it. complete: how much of Burrow's window there is, from 0 to 1.
+    gathers_s: for how long an agent holds records on purpose at most, to handle them together.
     """
 
     topic: str
@@ -51,6 +52,7 @@ class PartitionLag:
     lag_s: float
     status: Status
     complete: float
+    gathers_s: float = 0.0
 
 
 class Growth:
@@ -140,10 +142,9 @@ class LagWatch:
                 watched.commits = partition.commits
                 watched.window.add(Commit(committed, end - committed, now_ms))
             lag_s = self._age_s(source, committed, watched.growth, now_ms) if end > committed else 0.0
-            gathers_ms = partition.gathers_s(source) * 1000
-            status = watched.window.status(end - committed, now_ms, lag_s * 1000, gathers_ms)
-            complete = watched.window.complete
-            found.append(PartitionLag(*source, committed, end, end - committed, lag_s, status, complete))
+            gathers_s, complete = partition.gathers_s(source), watched.window.complete
+            status = watched.window.status(end - committed, now_ms, lag_s * 1000, gathers_s * 1000)
+            found.append(PartitionLag(*source, committed, end, end - committed, lag_s, status, complete, gathers_s))
         return found
 
     def _age_s(self, source: TopicPartition, offset: int, growth: Growth, now_ms: int) -> float:

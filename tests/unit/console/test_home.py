@@ -185,7 +185,8 @@ async def test_what_was_long_ago_is_forgotten_and_what_lasts_gets_worse() -> Non
 
 async def test_a_restore_that_takes_too_long_and_a_lag_that_is_too_old() -> None:
     restoring = PartitionStatistics(3, "restoring", 0, 25, 100, 901.0)
-    worker = StagedWorker(told=statistics(partitions=(restoring,)), behind=[lag("t", 0, 9, 660.0)])
+    behind = [lag("t", 0, 9, 660.0), lag("files", 0, 9, 660.0, gathers_s=600.0)]
+    worker = StagedWorker(told=statistics(partitions=(restoring,)), behind=behind)
     verdict = judge(await Gathering(console(worker)).workers(), 0)
     assert verdict.reasons == [
         ("bad", "partition 3 is being restored for 15 minutes"),

@@ -66,7 +66,7 @@ SNAPSHOT = Snapshot(
             1, {"sums": CacheStatistics(8, 2, 900, 4)}, RocksStatistics(10, 2_000, 30, 5, 1, 1, 0, 77, 600)
         ),
     ),
-    lags=(PartitionLag("orders", 1, 40, 60, 20, 12.5, "WARN", 1.0),),
+    lags=(PartitionLag("orders", 1, 40, 60, 20, 12.5, "WARN", 1.0, 2.5),),
 )
 
 
@@ -141,6 +141,7 @@ def test_lag_as_it_is_committed_and_judged() -> None:
     found = samples()
     assert found["kafka_consumergroup_lag", "consumergroup=shop,partition=1,topic=orders"] == 20
     assert found["pelton_lag_seconds", "partition=1,topic=orders"] == 12.5
+    assert found["pelton_lag_gathered_seconds", "partition=1,topic=orders"] == 2.5
     judged = {labels: value for (name, labels), value in found.items() if name == "pelton_lag_status"}
     assert [labels for labels, value in judged.items() if value] == ["partition=1,status=WARN,topic=orders"]
     assert len(judged) == 5

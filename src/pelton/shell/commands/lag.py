@@ -138,7 +138,7 @@ async def _tell(log: Log, source: TopicPartition, one: _Outside, now_ms: int, ga
     lag = one.end - one.committed
     lag_s = await _age_s(log, source, one.committed, now_ms) if lag else 0.0
     status = one.window.status(lag, now_ms, lag_s * 1000, gathers_s * 1000)
-    return PartitionLag(*source, one.committed, one.end, lag, lag_s, status, one.window.complete)
+    return PartitionLag(*source, one.committed, one.end, lag, lag_s, status, one.window.complete, gathers_s)
 
 
 async def _age_s(log: Log, source: TopicPartition, offset: int, now_ms: int) -> float:
