@@ -26,7 +26,8 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}[ -]?\d{2}(?:[ -]?[A-Za-z0-9
 _ACCOUNT = re.compile(r"\bacc-\w+", re.IGNORECASE)
 _DIGITS = re.compile(r"\d(?:[ .\-/]{0,2}\d)*")
 _PHONE = re.compile(
-    r"(?<!\w)(?<!\d[.,/])(?!0\d[./][01]\d[./](?:19|20)\d\d(?!\d))"  # 05.01.2026 is a day
+    r"(?<!\w)(?<!\d[.,/])(?!0\d[./][01]\d[./](?:19|20)\d\d(?!\d))"  # 05.01.2026 is a day,
+    r"(?!(?<=\b(?:19|20)\d\d-)0\d-[0-3]\d(?!\d))"  # and so is 2026-01-05
     r"(?:\+|00|\(?0)\d?(?:[ ()\-/.]{0,2}\d){5,16}(?![\w])"
 )
 #: Without a prefix: in groups as North Americans write them, or a mobile number of Germany less its 0. Groups of three

@@ -96,6 +96,7 @@ def test_a_second_look_finds_nothing_in_what_was_redacted(text: str) -> None:
         "170 123 456 are 1.234.567,00 EUR, or 212,555,019.99 USD",
         "order 171-1234567-1234567, parcel 2125550199, item 555-123-456, invoice 12-345-6789",
         "on 05.01.2026 12:30, or 2026-01-05T12:30:55.123456, at 170.1234567 east",
+        "2026-01-05 08:12:12 UTC: 39.33 EUR at Travel online 1; 2026-09-01 00:12:12 UTC: 1.99 EUR",
         "from 192.168.100.1 to 10.0.0.1, 12 345 678 9012 times, version 212.555.0199.7",
     ],
 )
