@@ -26,6 +26,7 @@ from pelton.metrics.lag import PartitionLag
 from pelton.runtime.partition import PartitionStatistics
 from pelton.runtime.statistics import RuntimeStatistics
 from tests.integration.stuck_scene import ROOT, opened
+from tests.metrics_page import documented_labels, documented_name
 from tests.patience import PATIENCE_S
 from tests.servers import free_port, needed
 
@@ -144,6 +145,16 @@ def panel_queries() -> list[str]:
     return [one.replace("$job", "pelton").replace("$__rate_interval", "1m") for one in found]
 
 
+async def check_labels(one: Prometheus, port: int) -> None:
+    """Hold every series of a worker against docs/metrics.md: its name, and its labels."""
+    series = await one.ask(f'{{__name__=~"(pelton|kafka)_.+",instance="127.0.0.1:{port}"}}')
+    documented = documented_labels()
+    for each in series:
+        labels = each["metric"].keys() - {"__name__", "instance", "job", "le"}
+        assert labels == documented[documented_name(each["metric"]["__name__"])], each
+    assert len({each["metric"]["__name__"] for each in series}) > 30
+
+
 async def test_the_alerts_fire_and_the_dashboards_queries_are_taken(tmp_path: Path) -> None:
     async with opened(f"sqlite:///{tmp_path / 'log.sqlite'}", tmp_path) as scene, serving(CHOSEN) as chosen:
         worker = scene.start()
@@ -162,5 +173,6 @@ async def test_the_alerts_fire_and_the_dashboards_queries_are_taken(tmp_path: Pa
             await one.until(fired, lambda series: expected <= {each["metric"]["alertname"] for each in series})
             stalled = await one.ask('max_over_time(ALERTS{alertname="PeltonStalled",alertstate="firing"}[10m])')
             assert [each["metric"]["topic"] for each in stalled] == [f"{scene.run}-orders"]
+            await check_labels(one, worker.port)
             for query in panel_queries():
                 await one.ask(query)  # which fails for one that Prometheus does not take

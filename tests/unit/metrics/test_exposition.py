@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from dataclasses import replace
 
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,8 +20,7 @@ from pelton.runtime.statistics import RuntimeStatistics
 from pelton.runtime.task_options import TaskStatistics
 from pelton.state.cache import CacheStatistics
 from pelton.state.rocksdb import RocksStatistics
-
-PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
+from tests.metrics_page import documented_labels, documented_name
 
 
 def measures() -> Measures:
@@ -70,9 +68,9 @@ SNAPSHOT = Snapshot(
 )
 
 
-def samples() -> dict[tuple[str, str], float]:
+def samples(snapshot: Snapshot = SNAPSHOT) -> dict[tuple[str, str], float]:
     """Return (name, labels) -> value of everything on the page."""
-    text = exposition(lambda: SNAPSHOT).decode()
+    text = exposition(lambda: snapshot).decode()
     return {
         (sample.name, ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -147,10 +145,20 @@ def test_lag_as_it_is_committed_and_judged() -> None:
     assert len(judged) == 5
 
 
-def test_every_metric_is_documented_and_no_other() -> None:
-    documented = re.findall(r"^\| `((?:pelton|kafka)_\w+)` \|", PAGE.read_text(), re.MULTILINE)
-    told = {re.sub(r"(?<=_seconds|_records)_(bucket|count|sum)$", "", name) for name, _ in samples()}
-    assert sorted(documented) == sorted(told)
+def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
+    told: dict[str, set[frozenset[str]]] = {}
+    for name, labels in samples():
+        names = {label.split("=")[0] for label in labels.split(",") if label} - {"le"}
+        told.setdefault(documented_name(name), set()).add(frozenset(names))
+    assert told == {name: {labels} for name, labels in documented_labels().items()}
+
+
+def test_the_series_of_a_partition_end_when_it_leaves() -> None:
+    """Of what is told of partitions, nothing is left but what the worker still has."""
+    left = replace(STATISTICS, partitions=(), tasks=(), standbys=(), lag={}, measured=Measures().statistics())
+    told = {labels for _, labels in samples(replace(SNAPSHOT, statistics=left, storage=(), lags=()))}
+    assert any("partition=1" in labels for _, labels in samples())
+    assert not [labels for labels in told if "partition=" in labels]
 
 
 def test_before_the_engine_has_started_there_is_nothing() -> None:
