@@ -17,6 +17,9 @@ import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
+from pelton.shell.guard import TOKEN_VARIABLE
+from pelton.testing.deployment.__main__ import read_settings
+from pelton.testing.deployment.environment import worker_environment
 from tests.deploy.settings import ROOT, known_settings
 
 CHART = ROOT / "deploy" / "helm" / "pelton"
@@ -166,6 +169,16 @@ def test_a_worker_keeps_name_volume_and_address(manifests: list[Manifest]) -> No
         labels = workers["spec"]["template"]["metadata"]["labels"]
         assert service["spec"]["selector"].items() <= labels.items()
         assert service["spec"]["ports"][0]["targetPort"] == worker["ports"][0]["name"]
+
+
+def test_a_worker_of_this_machine_gets_what_a_pod_gets() -> None:
+    (worker,) = one(render("default"), "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    pods = {each["name"]: each.get("value") for each in worker["env"]}
+    settings = read_settings(ROOT / "deploy" / "cluster.env")
+    assert {name: pods[name] for name in settings} == settings
+    common = {"BROKER_URL": "kafka://127.0.0.1:9092", TOKEN_VARIABLE: "a token"}
+    given = worker_environment(settings, common, "app-0", ROOT, 6066)
+    assert set(given) == set(pods), "make cluster is what the chart deploys"
 
 
 def test_the_grace_period_fits_the_settings(manifests: list[Manifest]) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from urllib.request import urlopen
+from shutil import which
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+import pytest
 
 from pelton.testing.broker import Cluster, free_ports
 from tests.patience import PATIENCE_S
@@ -53,6 +60,15 @@ def test_a_deployment_comes_up_mends_itself_and_ends_cleanly(tmp_path: Path) -> 
         assert f"worker-0  http://127.0.0.1:{first}/" in said
         with urlopen(f"http://127.0.0.1:{first}/readyz", timeout=10) as answer:
             assert answer.status == 200
+        assert f"token     in {place}/web-token" in said
+        token = (place / "web-token").read_text()
+        page = f"http://127.0.0.1:{first}/api/tables"
+        with pytest.raises(HTTPError, match="401"):
+            urlopen(page, timeout=10)
+        with urlopen(Request(page, headers={"Authorization": f"Bearer {token}"}), timeout=10) as answer:
+            assert [table["name"] for table in json.load(answer)["tables"]] == ["totals"]
+        if which("prometheus") is not None:
+            until_scraped(prometheus)
         log = (place / "worker-0.log").read_text()
         assert '"level"' in log, "the settings of the file are in force: JSON lines"
         os.kill(worker_of(process.pid), signal.SIGKILL)
@@ -67,6 +83,18 @@ def test_a_deployment_comes_up_mends_itself_and_ends_cleanly(tmp_path: Path) -> 
     assert "worker-0: ended with 0, all that was complete is committed" in said
     assert "everything has ended" in said
     assert Cluster(1, place / "kafka", 0).running() == {}
+
+
+def until_scraped(port: int) -> None:
+    """Wait until Prometheus, which needs the token for it, has had an answer from the worker."""
+    query = f"http://127.0.0.1:{port}/api/v1/query?query=" + quote('up{job="pelton"} == 1')
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with suppress(URLError), urlopen(query, timeout=10) as answer:
+            if json.load(answer)["data"]["result"]:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def worker_of(supervisor: int) -> int:

@@ -21,7 +21,9 @@ from app.services import SERVICES
 from pelton.config import EngineConfig
 from pelton.connect.kafka_connect import read_connectors
 from pelton.metrics.exposition import EngineCollector
+from pelton.shell.guard import TOKEN_VARIABLE, Token
 from pelton.testing.deployment.__main__ import read_commands, read_settings
+from pelton.testing.deployment.environment import TOKEN_FILE, web_token, worker_environment
 from pelton.testing.deployment.prometheus import with_targets
 from tests.deploy.brokers import told_by_brokers
 from tests.unit.metrics.test_exposition import SNAPSHOT
@@ -118,17 +120,32 @@ def test_all_that_brokers_are_asked_for_is_shown() -> None:
     assert told_by_brokers() - asked_for(text) == set(), "what the exporter tells for nobody"
 
 
-def test_the_cluster_on_one_machine_has_the_settings_of_the_chart() -> None:
+def test_the_cluster_on_one_machine_has_the_settings_of_the_chart(tmp_path: Path) -> None:
     settings = read_settings(DEPLOY / "cluster.env")
     known = {f"PELTON_{name.upper()}" for name in EngineConfig.__dataclass_fields__}
     assert {name for name in settings if name.startswith("PELTON_")} <= known
     values = yaml.safe_load((DEPLOY / "helm" / "pelton" / "values.yaml").read_text())
     assert settings == {
+        "WEB_BIND": "0.0.0.0",
         "BROKER_SESSION_TIMEOUT": str(values["broker"]["sessionTimeoutSeconds"]),
         "PELTON_SHUTDOWN_TIMEOUT_MS": str(values["shutdownTimeoutMs"]),
         "TABLE_STANDBY_REPLICAS": str(values["standbyReplicas"]),
         "PELTON_LOGGING": values["logging"],
     }
+    common = {"BROKER_URL": "kafka://127.0.0.1:9092", TOKEN_VARIABLE: web_token(tmp_path, {})}
+    given = worker_environment(settings, common, "app-0", tmp_path, 6066)
+    template = (DEPLOY / "helm" / "pelton" / "templates" / "statefulset.yaml").read_text()
+    always = set(re.findall(r"^ {12}- name: ([A-Z_]+)$", template, re.MULTILINE))
+    asked_for_alone = {"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"}
+    assert set(given) == {"BROKER_URL", *always} - asked_for_alone
+
+
+def test_the_token_of_the_cluster_is_kept_and_nobody_elses(tmp_path: Path) -> None:
+    token = web_token(tmp_path, {TOKEN_VARIABLE: ""})
+    assert Token(token).header() == {"Authorization": f"Bearer {token}"}, "long enough for a worker"
+    assert web_token(tmp_path, {}) == token
+    assert (tmp_path / TOKEN_FILE).stat().st_mode & 0o777 == 0o600
+    assert web_token(tmp_path, {TOKEN_VARIABLE: "given-by-the-environment"}) == "given-by-the-environment"
 
 
 def test_the_cluster_on_one_machine_is_fed_all_that_make_run_feeds() -> None:
@@ -150,7 +167,9 @@ def test_the_cluster_on_one_machine_is_fed_all_that_make_run_feeds() -> None:
 
 def test_prometheus_scrapes_the_workers_that_there_are() -> None:
     pages = ["127.0.0.1:7000", "127.0.0.1:7001"]
-    config = yaml.safe_load(with_targets((MONITORING / "prometheus.yml").read_text(), pages))
+    token = Path('/run/a "token"')
+    config = yaml.safe_load(with_targets((MONITORING / "prometheus.yml").read_text(), pages, token))
+    assert config["scrape_configs"][0]["authorization"] == {"credentials_file": str(token)}
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
     assert targets == {"pelton": pages, "kafka": []}
     assert config["rule_files"] == ["alerts.yml"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -13,7 +14,9 @@ from pathlib import Path
 import aiohttp
 
 from pelton.errors import UnavailableError
+from pelton.shell.guard import TOKEN_VARIABLE
 from pelton.testing.broker import Cluster
+from pelton.testing.deployment.environment import TOKEN_FILE, web_token, worker_environment
 from pelton.testing.deployment.process import Process
 from pelton.testing.deployment.prometheus import prometheus_command
 
@@ -59,7 +62,11 @@ class Deployment:
         self._cluster = Cluster(
             options.brokers, options.directory / "kafka", options.kafka_port, quick_start=True, progress=say
         )
-        self._broker_url = ";".join(f"kafka://{address}" for address in self._cluster.bootstrap.split(","))
+        # Of every process, also of commands: workers that are asked for rows want the token.
+        self._common = {
+            "BROKER_URL": ";".join(f"kafka://{address}" for address in self._cluster.bootstrap.split(",")),
+            TOKEN_VARIABLE: web_token(options.directory, {**os.environ, **options.settings}),
+        }
         self._workers = [self._worker(number) for number in range(options.workers)]
         self._services = [self._service(module) for module in options.services]
         self._feeds = [
@@ -115,7 +122,8 @@ class Deployment:
         options = self._options
         directory = options.directory / "prometheus"
         pages = [f"127.0.0.1:{options.web_port + number}" for number in range(options.workers)]
-        command = prometheus_command(monitoring, directory, pages, options.prometheus_port)
+        token = options.directory / TOKEN_FILE
+        command = prometheus_command(monitoring, directory, pages, token, options.prometheus_port)
         if command is None:
             self._say("prometheus: not installed (apt install prometheus), so there is none")
             return
@@ -153,6 +161,7 @@ class Deployment:
         lines += [f"  metrics   {pages[0]}metrics", f"  queries   {pages[0]}api/openapi.json"] if pages else []
         if self._prometheus is not None:
             lines += [f"  prometheus  http://127.0.0.1:{options.prometheus_port}/alerts"]
+        lines += [f"  token     in {options.directory / TOKEN_FILE}: sign in with it"] if pages else []
         lines += [f"  brokers   {self._cluster.bootstrap}", f"  logs      {options.directory}", "", "  Ctrl-C ends", ""]
         self._say("\n".join(lines))
 
@@ -201,14 +210,9 @@ class Deployment:
     def _worker(self, number: int) -> Process:
         options = self._options
         name = f"worker-{number}"
-        environment = self._environment() | {
-            **options.settings,
-            "CONSUMER_GROUP_INSTANCE_ID": f"{options.application}-{number}",
-            "APP_DATADIR": str(options.directory / name),
-        }
-        port = str(options.web_port + number)
-        command = _faust(options.application, "worker", "-l", "info", "--web-port", port)
-        return Process(name, command, options.directory, environment)
+        lasting, data = f"{options.application}-{number}", options.directory / name
+        environment = worker_environment(options.settings, self._common, lasting, data, options.web_port + number)
+        return Process(name, _faust(options.application, "worker", "-l", "info"), options.directory, environment)
 
     def _service(self, module: str) -> Process:
         command = _faust(module, "worker", "-l", "warn", "--without-web")
@@ -216,7 +220,7 @@ class Deployment:
         return Process(f"service {module}", command, self._options.directory, environment)
 
     def _environment(self) -> dict[str, str]:
-        return {"BROKER_URL": self._broker_url, "APP_DATADIR": str(self._options.directory / "commands")}
+        return {**self._common, "APP_DATADIR": str(self._options.directory / "commands")}
 
 
 def _faust(application: str, *words: str) -> list[str]:
