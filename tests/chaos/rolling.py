@@ -2,27 +2,32 @@
 
     python -m tests.chaos.rolling --rate 400 --static       # or: make rolling ARGS="--static"
 
-What the soak does with faults this does with orderly stops alone. Its program, events and oracle are the soak's; what
-is asked here is how long each partition stands still at each step. The last line of the output is a JSON object; the
-exit status is 1 when anything is missing, double or foreign, or a worker did not end as it was told to.
+What the soak does with faults this does with orderly stops alone. Its program, events and oracle are the soak's, the
+workers' settings those of the chart (deploy/cluster.env); of workers with names that last, those that will not be back
+are told to the group (`faust leave`). What is asked here is how long each partition stands still at each step. The last
+line of the output is a JSON object; the exit status is 1 when anything is missing, double or foreign, or a worker did
+not end as it was told to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from pelton.batch import TopicPartition
+from pelton.shell.guard import TOKEN_VARIABLE
 from pelton.testing.broker import Cluster
+from pelton.testing.deployment.__main__ import read_settings
 from tests.chaos.judging import judge
 from tests.chaos.producing import Producer
 from tests.chaos.progress import Progress
@@ -30,7 +35,7 @@ from tests.chaos.report import Report
 from tests.chaos.soak import BROKERS, JVM_HEAP_MIB, until_done
 from tests.chaos.workers import Worker, Workers
 from tests.kill.kill_oracle import PARTITIONS
-from tests.kill.kill_process import Scene, opened
+from tests.kill.kill_process import ROOT, Scene, opened
 
 __all__ = ["Phase", "RollingOptions", "RollingReport", "roll"]
 
@@ -174,7 +179,7 @@ class Rolling:
         self._start(worker)
 
     async def _scale_down(self) -> None:
-        await asyncio.gather(*(self._stop(worker) for worker in self._workers.fixed[_FEWER:]))
+        await self._leave(self._workers.fixed[_FEWER:])
 
     def _start(self, worker: Worker) -> None:
         self._workers.start(worker)
@@ -183,6 +188,12 @@ class Rolling:
     async def _stop(self, worker: Worker) -> None:
         self._running.remove(worker)
         await self._workers.stop(worker)
+
+    async def _leave(self, workers: Sequence[Worker]) -> None:
+        """Stop workers that will not be back; of those that keep their place, say so, as docs/deployment.md does."""
+        await asyncio.gather(*(self._stop(worker) for worker in workers))
+        if self._options.named:
+            await self._workers.dismiss(workers)
 
     async def _until_settled(self) -> None:
         """Wait until as many members as there are workers share all partitions, and each partition has moved."""
@@ -202,8 +213,7 @@ class Rolling:
         """Have all that was sent processed; leave one worker alone, give it a little more, and stop it."""
         await until_done(self._scene, report, self._say)
         last, *others = self._running
-        self._running = [last]
-        await asyncio.gather(*(self._workers.stop(worker) for worker in others))
+        await self._leave(others)
         await self._producer.send({source: sent + _LAST_EVENTS for source, sent in self._producer.sent.items()})
         await until_done(self._scene, report, self._say)
         await self._workers.stop(last)
@@ -254,6 +264,9 @@ def main(
     place = (directory or Path(tempfile.mkdtemp(prefix="pelton-rolling-"))).absolute()
     place.mkdir(parents=True, exist_ok=True)
     settings = {
+        **read_settings(ROOT / "deploy" / "cluster.env"),
+        TOKEN_VARIABLE: secrets.token_urlsafe(32),
+        "PELTON_LOGGING": "text",  # which `_has_come` reads
         "BROKER_SESSION_TIMEOUT": f"{session:g}",
         "BROKER_HEARTBEAT_INTERVAL": f"{heartbeat:g}",
         "TABLE_STANDBY_REPLICAS": str(standbys),

@@ -6,11 +6,13 @@ import asyncio
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kill.kill_process import start_worker
+from pelton.testing.broker import free_ports
+from tests.kill.kill_process import PROGRAM, ROOT, start_worker, worker_environment
 
 #: How long a worker that was told to stop may take.
 STOP_S = 60.0
@@ -26,12 +28,16 @@ _SETTINGS = {
 
 @dataclass(slots=True)
 class Worker:
-    """One place for a worker, and the process that is there now. busy: a fault is under way here."""
+    """One place for a worker, and the process that is there now.
+
+    busy: a fault is under way here. port: of its web server, which lasts as the place does; 0 before it has one.
+    """
 
     place: str
     directory: Path
     process: subprocess.Popen[bytes] | None = None
     busy: bool = False
+    port: int = 0
 
     @property
     def data(self) -> Path:
@@ -48,8 +54,9 @@ class Workers:
     """All workers. What ends without being told to is noted, and started again.
 
     broker, run: the log's URL, and the program's name. say: is told what happens.
-    settings: environment variables of all of them, beside those of the soak. named: whether each has its place for a
-        name in the group, that it keeps it while it is away (static membership, as the pods of a StatefulSet).
+    settings: environment variables of all of them, beside those of the soak; with WEB_BIND they have web servers.
+    named: whether each has its place for a name in the group, that it keeps it while it is away (static membership, as
+        the pods of a StatefulSet).
     exits: each unexpected end, in words.
     """
 
@@ -77,8 +84,12 @@ class Workers:
 
     def start(self, worker: Worker) -> None:
         """Start a worker at its place."""
-        name = {"CONSUMER_GROUP_INSTANCE_ID": worker.place} if self._named else {}
-        settings = {**self._settings, **name}
+        settings = dict(self._settings)
+        if self._named:
+            settings["CONSUMER_GROUP_INSTANCE_ID"] = worker.place
+        if "WEB_BIND" in settings:
+            worker.port = worker.port or free_ports(1)[0]
+            settings |= {"WEB_HOST": "127.0.0.1", "WEB_PORT": str(worker.port)}
         worker.process = start_worker(self._broker, self._run, worker.data, worker.output, settings)
 
     def pick(self, number: int) -> Worker | None:
@@ -131,6 +142,23 @@ class Workers:
             # One that is stopped before it listens for signals ends by the signal itself, or by Python's own handler.
             if process.returncode not in (0, -signal.SIGINT, 130, 1):
                 self._note(worker, f"ended with {process.returncode} when it was stopped")
+
+    async def dismiss(self, workers: Iterable[Worker]) -> None:
+        """Say of named workers that have stopped that they will not be back, as an operator does: `faust leave`."""
+        words = ["leave", *(worker.place for worker in workers)]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "faust", "-A", PROGRAM, *words],
+            cwd=ROOT,
+            env=worker_environment(self._broker, self._run, self._directory / "commands", self._settings),
+            capture_output=True,
+            text=True,
+            timeout=STOP_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            self._say(f"UNEXPECTED: {' '.join(words)}: {done.stdout}{done.stderr}")
+            self.exits.append(f"faust {' '.join(words)} ended with {done.returncode}")
 
     def watch(self) -> None:
         """Note the workers that have ended by themselves, and start them again, as a supervisor does."""

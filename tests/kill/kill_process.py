@@ -65,13 +65,14 @@ def worker_environment(broker: str, run: str, data: Path, settings: Mapping[str,
 def start_worker(
     broker: str, run: str, data: Path, output: Path, settings: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start the program as a worker process.
+    """Start the program as a worker process, with a web server if a setting says on which port.
 
     run: its name. data: its data directory. output: a file that what it prints is added to.
     settings: further environment variables.
     """
     environment = worker_environment(broker, run, data, settings)
-    command = [sys.executable, "-m", "faust", "-A", PROGRAM, "worker", "-l", "info", "--without-web"]
+    web = [] if settings is not None and "WEB_PORT" in settings else ["--without-web"]
+    command = [sys.executable, "-m", "faust", "-A", PROGRAM, "worker", "-l", "info", *web]
     with output.open("ab") as file:
         # A session of its own: Ctrl-C is for the one who started it.
         return subprocess.Popen(
