@@ -51,9 +51,11 @@ largest = app.GlobalTable("largest", key_type=str, value_type=Payment)
 
 @app.agent(payments)
 async def collect(stream: pelton.Stream[Payment]) -> None:
-    """Keep each account's balance, its minutes, and its payment that was largest."""
+    """Keep each account's balance, its minutes, and its payment that was largest; one of nothing ends the balance."""
     async for account, payment in stream.items():
         balances[account] += payment.amount
+        if payment.amount == 0:
+            del balances[account]
         minutes[account] += payment.amount
         known = statements[account]
         amounts = [*known.amounts, payment.amount]

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from pelton.errors import HistoryExpiredError, StateCorruptedError
 from pelton.state.cache import TableCache
 from pelton.state.contract import Store
-from pelton.window import window_key_prefix
+from pelton.window import window_key_prefix, window_start_of
 
 __all__ = ["BEFORE_HISTORY", "History", "StoredVersion", "VersionCache"]
 
@@ -112,6 +112,14 @@ class VersionCache(TableCache):
     def oldest_ms(self) -> int:
         """The earliest time that can be asked for, in milliseconds since the epoch."""
         return max(self.stream_ms - self._history_ms, self._trimmed_ms)
+
+    @property
+    def first_ms(self) -> int:
+        """A time before which nothing is known to have been replaced: no earlier than `oldest_ms`."""
+        replaced = next(self.scan(b"E", b"F"), None)
+        if replaced is None:
+            return self.oldest_ms
+        return max(self.oldest_ms, window_start_of(replaced[0][1:]) - self._bucket_ms)
 
     # -- writing -----------------------------------------------------------------------------------
 

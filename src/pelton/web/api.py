@@ -2,12 +2,13 @@
 
     GET /api/openapi.json                    this, for programs
     GET /api/tables                          the tables, and how they are asked
-    GET /api/tables/{name}                   rows: all, a range, a prefix, windows of a time; as of a time; in pages
+    GET /api/tables/{name}                   rows: all, a range, a prefix, windows of a time; in pages; as of a time,
+                                             and how they differ from those of now
     GET /api/tables/{name}/{key}             a key's value, or its windows; as of a time
     GET /api/tables/{name}/{key}/versions    what a key held, for a table with history
     GET /api/tables/{name}/{key}/changelog   what was written to a key, as far as the changelog still has it
     GET /api/tables/{name}/{key}/places      the workers that have a key
-    GET /api/sizes                           about how much each table holds, and where
+    GET /api/sizes                           about how much each table holds, where, and how far its history reaches
     GET /api/exports/{name}                  rows, all of a range, as a file
     GET /api/sql                             what a statement makes of the tables
 
@@ -34,6 +35,7 @@ from pelton.web import openapi
 from pelton.web.addresses import address_of, asked_key, shown_key
 from pelton.web.asking import Gathered
 from pelton.web.changelog import Change, changes_of
+from pelton.web.difference import compared
 from pelton.web.exporting import CONTENT_TYPES, Export, Exports, format_of, pages_of, row_as_json
 from pelton.web.openapi import (
     CHANGELOG_PARAMETERS,
@@ -42,11 +44,13 @@ from pelton.web.openapi import (
     OFFSET_MAX,
     PLACES_PARAMETERS,
     SCAN_PARAMETERS,
+    SIZES_PARAMETERS,
     SQL_PARAMETERS,
     VERSIONS_PARAMETERS,
 )
 from pelton.web.parameters import (
     KeyedTable,
+    ScanParameters,
     absence_of,
     cursor_text,
     known,
@@ -115,9 +119,9 @@ class TableApi:
         return Reply({"tables": [describe(table) for _, table in sorted(self._tables().items())]})
 
     async def sizes(self, query: Mapping[str, str]) -> Reply:
-        """Return about how much each table holds; partitions that nobody can tell of are said to be missing."""
-        known(query, ())
-        tables = sorted(self._tables().items())
+        """Return about how much each table holds, or one; partitions that nobody can tell of are said to be missing."""
+        wanted = known(query, SIZES_PARAMETERS).get("table")
+        tables = sorted(self._tables().items()) if wanted is None else [(wanted, self._table(wanted))]
         gathered = await asyncio.gather(*(self._queries().sizes(table) for _, table in tables))
         return Reply({"tables": [_sizes(name, found) for (name, _), found in zip(tables, gathered, strict=True)]})
 
@@ -126,6 +130,8 @@ class TableApi:
         table = self._table(name)
         wanted = scan_parameters(table, known(query, SCAN_PARAMETERS))
         queries = self._queries()
+        if wanted.compare:
+            return await self._compared(table, wanted)
         page = await queries.scan(
             table,
             wanted.range.start,
@@ -143,6 +149,22 @@ class TableApi:
             "complete": not page.missing,
             "partitions": page.sources,
             "missing": _missing(page.missing),
+        }
+        return Reply(document)
+
+    async def _compared(self, table: KeyedTable, wanted: ScanParameters) -> Reply:
+        """Return a page of a table's rows then and now."""
+        queries, (start, end) = self._queries(), (wanted.range.start, wanted.range.end)
+        assert wanted.at_ms is not None
+        page = await compared(queries, table, start, end, at_ms=wanted.at_ms, limit=wanted.limit, after=wanted.after)
+        count = await queries.count(table)
+        document = {
+            "table": table.name,
+            "rows": [_pair(table, then, now, count) for then, now in page.rows],
+            "next": cursor_text(page.next),
+            "complete": True,
+            "partitions": page.sources,
+            "missing": [],
         }
         return Reply(document)
 
@@ -300,6 +322,18 @@ def _row(table: KeyedTable, row: Found, count: int) -> dict[str, Any]:
     return {**row_as_json(table, row), "href": address_of(table, row.stored, row.partition, count)}
 
 
+def _pair(table: KeyedTable, then: Found | None, now: Found | None, count: int) -> dict[str, Any]:
+    row = then or now
+    assert row is not None
+    told = _row(table, row, count)
+    if now is None:
+        return {**told, "change": "removed"}
+    if then is None:
+        del told["value"]
+        return {**told, "now": now.value, "change": "added"}
+    return {**told, "now": now.value, "change": "same" if then.value == now.value else "changed"}
+
+
 def _missing(missing: Mapping[int, str]) -> list[dict[str, Any]]:
     return [{"partition": number, "reason": why} for number, why in sorted(missing.items())]
 
@@ -315,7 +349,14 @@ def _sizes(name: str, found: Gathered) -> dict[str, Any]:
 def _size(rows: PartitionRows) -> dict[str, Any]:
     size = rows.size or Size(0, 0)
     source: dict[str, Any] = msgspec.to_builtins(source_of(rows))
-    return {**source, "keys": size.keys, "bytes": size.bytes, "latest_ms": size.latest_ms}
+    return {**source, "keys": size.keys, "bytes": size.bytes, "latest_ms": size.latest_ms, "past": _past(size)}
+
+
+def _past(size: Size) -> dict[str, int] | None:
+    past = size.past
+    if past is None:
+        return None
+    return {"oldest_ms": past.oldest_ms, "first_ms": past.first_ms, "latest_ms": past.latest_ms}
 
 
 def _matching(table: KeyedTable, stored: bytes) -> Callable[[bytes], bool]:

@@ -9,7 +9,7 @@ from pelton.runtime.holdings import Holding
 from pelton.runtime.runtime import Runtime
 from pelton.state.cache import TableCache
 from pelton.state.versions import BEFORE_HISTORY, VersionCache
-from pelton.web.wire import PartitionRows, Row, RowsRequest, Size, Trouble, WorkerRows
+from pelton.web.wire import PartitionRows, Past, Row, RowsRequest, Size, Trouble, WorkerRows
 from pelton.window import window_key_prefix, window_start_of
 
 __all__ = ["rows_in", "rows_of"]
@@ -77,7 +77,14 @@ def rows_in(holding: Holding, request: RowsRequest, worker: str) -> PartitionRow
 def _size(holding: Holding) -> Size:
     table = holding.table
     last = holding.store.last_key(table.name) if table.window_size_ms is not None else None
-    return Size(*holding.store.size(table.name), window_start_of(last) if last else None)
+    return Size(*holding.store.size(table.name), window_start_of(last) if last else None, _past(holding))
+
+
+def _past(holding: Holding) -> Past | None:
+    versions = holding.cache().versions
+    if versions is None or versions.stream_ms == BEFORE_HISTORY:
+        return None
+    return Past(versions.oldest_ms, versions.first_ms, versions.stream_ms)
 
 
 def _within(steps: _Steps, request: RowsRequest, start: bytes) -> tuple[list[Row], bytes | None]:
@@ -100,7 +107,7 @@ def _rows(cache: TableCache, request: RowsRequest, start: bytes) -> _Steps:
     if request.what == "versions":
         return _versions(cache, request.key, start)
     if request.what == "scan":
-        return _past(cache, request, start)
+        return _scan_past(cache, request, start)
     value = cache.get(request.key) if request.at_ms is None else _of_versions(cache).at(request.key, request.at_ms)
     return iter([] if value is None else [(b"", Row(request.key, value))])
 
@@ -110,7 +117,7 @@ def _scan(cache: TableCache, start: bytes, end: bytes | None) -> _Steps:
     return ((key + b"\0", Row(key, value)) for key, value in cache.scan(start, end) if key or not cache.expires)
 
 
-def _past(cache: TableCache, request: RowsRequest, start: bytes) -> _Steps:
+def _scan_past(cache: TableCache, request: RowsRequest, start: bytes) -> _Steps:
     assert request.at_ms is not None
     found = _of_versions(cache).items(request.at_ms, start, request.end)
     return ((key + b"\0", Row(key, value)) for key, value in found)

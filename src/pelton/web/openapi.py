@@ -16,6 +16,7 @@ from pelton.web.openapi_parts import (
     STRING,
     array_of,
     in_path,
+    nullable,
     object_of,
     operation,
     ref,
@@ -31,6 +32,7 @@ __all__ = [
     "OFFSET_MAX",
     "PLACES_PARAMETERS",
     "SCAN_PARAMETERS",
+    "SIZES_PARAMETERS",
     "SQL_PARAMETERS",
     "VERSIONS_PARAMETERS",
     "document",
@@ -44,6 +46,10 @@ OFFSET_MAX = (1 << 63) - 1
 #: name -> what it means, and its schema.
 _QUERY: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "at": (f"As it was then; for tables with history. {_TIME}", STRING),
+    "compare": (
+        "Beside the rows of `at`, those of now, and how they differ; owners answer for both.",
+        {"type": "string", "enum": ["now", "never"], "default": "never"},
+    ),
     "prefix": ("Keys that begin so.", STRING),
     "from": ("Keys from this one on.", STRING),
     "to": ("Keys before this one.", STRING),
@@ -74,8 +80,9 @@ KEY_PARAMETERS = _OF_A_KEY | {"at", "since", "until", "limit", "standby", "absen
 VERSIONS_PARAMETERS = _OF_A_KEY | {"limit", "absent"}
 CHANGELOG_PARAMETERS = _OF_A_KEY | {"before", "limit"}
 PLACES_PARAMETERS = _OF_A_KEY
-_RANGE_PARAMETERS = SCAN_PARAMETERS - {"limit", "cursor", "partial"}
+_RANGE_PARAMETERS = SCAN_PARAMETERS - {"limit", "cursor", "partial", "compare"}
 EXPORT_PARAMETERS = _RANGE_PARAMETERS | {"format"}
+SIZES_PARAMETERS = frozenset({"table"})
 SQL_PARAMETERS = frozenset({"query", "at", "limit", "format"})
 
 
@@ -127,7 +134,15 @@ def _paths(tables: Sequence[str]) -> dict[str, Any]:
                 "places", "The workers that have a key", [name, key, *_in_query(PLACES_PARAMETERS)], "Places", _REFUSALS
             )
         },
-        "/api/sizes": {"get": operation("sizes", "About how much each table holds, and where", [], "Sizes", ())},
+        "/api/sizes": {
+            "get": operation(
+                "sizes",
+                "About how much each table holds, where, and how far its history reaches",
+                [_in_query_as("table", "This table alone.", name["schema"])],
+                "Sizes",
+                _REFUSALS[:1],
+            )
+        },
         "/api/exports/{name}": {"get": _export(name)},
         "/api/sql": {"get": _sql()},
     }
@@ -230,9 +245,11 @@ _SCHEMAS: Mapping[str, Any] = {
         table=STRING,
         rows=array_of(
             object_of(
-                ("start_ms", "end_ms"),
+                ("start_ms", "end_ms", "value", "now", "change"),
                 key=ANY,
                 value=ANY,
+                now={**ANY, "description": "Beside a value of the past; neither is told where there is none."},
+                change={"type": "string", "enum": ["added", "removed", "changed", "same"]},
                 partition=INTEGER,
                 href={"type": "string", "description": "Where the row's key is asked for."},
                 start_ms=INTEGER,
@@ -271,6 +288,12 @@ _SCHEMAS: Mapping[str, Any] = {
         keys={"type": "integer", "description": "About how many."},
         bytes={"type": "integer", "description": "About how many, on disk and in memory."},
         latest_ms={"type": ["integer", "null"], "description": "When the latest window of any key begins."},
+        past={**nullable(ref("Past")), "description": "Of a table with history that has any."},
+    ),
+    "Past": object_of(
+        oldest_ms={"type": "integer", "description": "No earlier time can be asked for."},
+        first_ms={"type": "integer", "description": "Nothing is known to have been replaced before it."},
+        latest_ms={"type": "integer", "description": "The time of the newest version."},
     ),
     "Places": object_of(
         table=STRING,

@@ -71,13 +71,17 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class ScanParameters:
-    """What a scan asks for; after: the cursor's places."""
+    """What a scan asks for.
+
+    after: the cursor's places. compare: whether the rows of a time are wanted beside those of now.
+    """
 
     range: KeyRange
     limit: int
     reach: Reach
     at_ms: int | None = None
     after: Mapping[int, bytes] | None = None
+    compare: bool = False
 
 
 def known(query: _Query, names: Collection[str]) -> _Query:
@@ -153,6 +157,7 @@ def scan_parameters(table: KeyedTable, query: _Query) -> ScanParameters:
         reach_of(query),
         at_ms,
         None if cursor is None else _places(cursor),
+        _comparing(query),
     )
 
 
@@ -233,6 +238,17 @@ def _allowed(query: _Query, name: str, default: str) -> bool:
     if given not in ("allow", "never"):
         raise bad_parameter(name, given, "allow or never")
     return given == "allow"
+
+
+def _comparing(query: _Query) -> bool:
+    given = query.get("compare", "never")
+    if given not in ("now", "never"):
+        raise bad_parameter("compare", given, "now or never")
+    if given == "now" and "at" not in query:
+        raise ConfigurationError("compare= does not fit", hint="say with what: at=")
+    if given == "now" and query.get("partial") == "allow":
+        raise ConfigurationError("compare= does not fit partial=", hint="what is left out would seem to have changed")
+    return given == "now"
 
 
 def _refuse(table: KeyedTable, query: _Query, names: tuple[str, ...], hint: str) -> None:

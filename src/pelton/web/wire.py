@@ -12,6 +12,7 @@ import msgspec
 __all__ = [
     "ROWS_PATH",
     "PartitionRows",
+    "Past",
     "Row",
     "RowsRequest",
     "Size",
@@ -40,15 +41,28 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     until_ms: int | None = None
 
 
+class Past(msgspec.Struct, frozen=True, array_like=True):
+    """How far the history of a partition reaches; see `pelton.state.versions.VersionCache`.
+
+    oldest_ms: no earlier time can be asked for. first_ms: nothing is known to have been replaced before it.
+    latest_ms: the time of the newest version.
+    """
+
+    oldest_ms: int
+    first_ms: int
+    latest_ms: int
+
+
 class Size(msgspec.Struct, frozen=True, array_like=True):
     """About how much a partition of a table holds; see `pelton.state.contract.TableSize`.
 
-    latest_ms: in a windowed table, when the latest window of any key begins.
+    latest_ms: in a windowed table, when the latest window of any key begins. past: in one with history that has any.
     """
 
     keys: int
     bytes: int
     latest_ms: int | None = None
+    past: Past | None = None
 
 
 class RowsRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,6 +50,9 @@ class Bank:
         self.balances = app.Table(
             "balances", default=int, key_type=str, partitions=partitions, history=timedelta(days=1), time="at"
         )
+        self.texts = texts = app.Table(
+            "texts", default=str, key_type=str, partitions=partitions, history=timedelta(days=1), time="at"
+        )
         self.minutes = app.Table("minutes", default=int, key_type=str, partitions=partitions).tumbling(60)
         self.lists = app.Table("lists", default=int, partitions=partitions)
         self.raw = app.Table("raw", default=int, key_type=bytes, partitions=partitions)
@@ -62,11 +65,14 @@ class Bank:
             async for one in stream:
                 if isinstance(one.account, str):
                     balances[one.account] += one.amount
+                    if balances[one.account] == 0:
+                        del balances[one.account]
                     minutes[one.account] += one.amount
                     opened = datetime.fromtimestamp(one.at, UTC)
                     accounts[one.account] = Account(one.account, one.amount, opened, Owner("Ann"), ["=1+1"])
                     raw[one.account.encode("utf-16")] += one.amount
                     strays["all"] += 1
+                    texts[one.account] = "x" * one.amount
                 key = tuple(one.account) if isinstance(one.account, list) else one.account
                 lists[key] += one.amount
 
@@ -231,3 +237,79 @@ def test_who_cannot_be_answered_now_is_told_when_to_ask_again() -> None:
     reply = refusal(UnavailableError("partition 3 has no owner at the moment"))
     assert (reply.status, int(reply.headers["Retry-After"]) > 0) == (503, True)
     assert "Retry-After" not in refusal(ConfigurationError("no such page")).headers
+
+
+def paid_by(driver: Driver, path: str) -> dict[str, tuple[Any, Any, str]]:
+    """Return key -> (then, now, change), of all pages."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = told(driver, f"{path}{cursor}")
+        assert page["complete"]
+        found += page["rows"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    keys = [row["key"] for row in found]
+    assert len(set(keys)) == len(keys), "a key is on one page"
+    assert keys == sorted(keys), "pages are in order"
+    return {row["key"]: (row.get("value"), row.get("now"), row["change"]) for row in found}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 100])
+def test_rows_of_the_past_are_told_beside_those_of_now(driver: Driver, bank: Bank, limit: int) -> None:
+    names = [f"account-{number:02}" for number in range(30)]
+    spend(driver, bank, *names[:20], amount=5, at=NOON)
+    spend(driver, bank, *names[10:], amount=2, at=NOON + 60)
+    path = f"/api/tables/balances?at={NOON + 30}&compare=now&limit={limit}"
+    expected = {
+        **dict.fromkeys(names[:10], (5, 5, "same")),
+        **dict.fromkeys(names[10:20], (5, 7, "changed")),
+        **dict.fromkeys(names[20:], (None, 2, "added")),
+    }
+    assert paid_by(driver, path) == expected
+    of_some = paid_by(driver, f"{path}&prefix=account-1")
+    assert of_some == {name: told for name, told in expected.items() if name.startswith("account-1")}
+    spend(driver, bank, *names[:3], amount=-5, at=NOON + 90)
+    assert {
+        name: change for name, (_, _, change) in paid_by(driver, path).items() if change == "removed"
+    } == dict.fromkeys(names[:3], "removed")
+
+
+def test_rows_are_compared_though_those_of_now_are_too_large_for_one_page(driver: Driver, bank: Bank) -> None:
+    names = [f"account-{number:02}" for number in range(40)]
+    spend(driver, bank, *names, amount=1, at=NOON)
+    for name in names:
+        spend(driver, bank, name, amount=300_000, at=NOON + 60)
+    path = f"/api/tables/texts?at={NOON + 30}&compare=now"
+    assert told(driver, path)["next"] is not None, "12 MB are several pages"
+    changes = {name: (then, len(now), change) for name, (then, now, change) in paid_by(driver, path).items()}
+    assert changes == dict.fromkeys(names, ("x", 300_000, "changed"))
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("compare=now", "compare="),
+        ("compare=then&at=1", "now or never"),
+        ("compare=now&at=1&partial=allow", "partial="),
+    ],
+)
+def test_a_comparison_that_would_not_be_true_is_refused(driver: Driver, query: str, words: str) -> None:
+    assert words in told(driver, f"/api/tables/balances?{query}", 400)["error"]
+
+
+def test_how_far_a_history_reaches_is_told_with_the_sizes(driver: Driver, bank: Bank) -> None:
+    assert told(driver, "/api/sizes?table=balances")["tables"][0]["partitions"][0]["past"] is None
+    spend(driver, bank, *(f"account-{number}" for number in range(20)), at=NOON)
+    spend(driver, bank, *(f"account-{number}" for number in range(20)), at=NOON + 60)
+    (table,) = told(driver, "/api/sizes?table=balances")["tables"]
+    day_ms, noon_ms = 86_400_000, int(NOON) * 1000
+    for past in (one["past"] for one in table["partitions"]):
+        assert (past["oldest_ms"], past["latest_ms"]) == (noon_ms + 60_000 - day_ms, noon_ms + 60_000)
+        assert past["oldest_ms"] <= past["first_ms"] <= noon_ms + 60_000
+        assert noon_ms - past["first_ms"] < day_ms / 8, "a slider over the past need not begin a day before"
+    (place,) = told(driver, "/api/tables/balances/account-1/places")["places"]
+    assert place["past"]["latest_ms"] == noon_ms + 60_000
+    assert told(driver, "/api/sizes?table=minutes")["tables"][0]["partitions"][0]["past"] is None
+    assert "no table" in told(driver, "/api/sizes?table=nothing", 404)["error"]

@@ -1,9 +1,10 @@
 // One key: what it holds, its windows, what it held and how that differs, who has it, and what the changelog says of it.
 
 import { bars } from "./chart.js";
-import { byId, element, number, plural } from "./dom.js";
+import { byId, element, number, plural, untouched } from "./dom.js";
 import { connection, watch } from "./live.js";
-import { asked, cell, fieldsOf, header, isRecord, seconds, shown, text, utc } from "./values.js";
+import { Past, written } from "./past.js";
+import { asked, cell, fieldsOf, header, isRecord, msOf, seconds, shown, text, utc } from "./values.js";
 
 const WINDOWS = 120;
 const PERIOD_MS = 2000;
@@ -13,7 +14,7 @@ const trouble = byId("trouble");
 let table = null;
 let place = null;
 let now; // what the key holds; undefined where there is nothing
-let past; // what it held at the time that is looked at
+let held = null; // what it held at the time that is looked at, `at`, or that nobody knows; null while that is now
 
 /** The address of something about this key; more: [name, value] pairs. */
 function of(page, ...more) {
@@ -89,7 +90,7 @@ async function value() {
   title(answer.key);
   const nothing = () => element("p", "empty", "The key holds nothing now.");
   const changed = fill("value", answer.value, () => (answer.value === undefined ? nothing() : fields(answer.value)));
-  if (changed && !byId("history-section").hidden) difference(past);
+  if (changed && !byId("history-section").hidden) difference();
 }
 
 function title(key) {
@@ -230,74 +231,85 @@ byId("window-form").addEventListener("submit", (event) => event.preventDefault()
 
 // -- then --------------------------------------------------------------------------------------------
 
-let span = [0, 0];
-let wanted = 0;
+let wanted = 0; // how often a time was asked for, so that a late answer is passed over
+const past = new Past(travel);
+
+/** Since when there is a history, in milliseconds; null while nobody tells. */
+const kept = () => place?.past?.oldest_ms ?? null;
 
 async function versions() {
   const answer = await asked(of("/versions", ["limit", "1000"], ["absent", "allow"]), trouble, versions);
   if (!answer || !answer.versions.length) return;
   byId("history-section").hidden = false;
   const times = answer.versions.map((one) => one.since_ms).filter((one) => one !== null);
-  const [first, last] = [Math.min(...times, Date.now()), Math.max(...times, -Infinity)];
-  span = [first, Number.isFinite(last) ? last : first];
+  const last = times.length ? Math.max(...times) : null;
+  const since = kept() ?? Math.min(...times, Date.now());
+  past.reach(Math.max(since, times.length ? Math.min(...times) : since), Math.max(last ?? since, place?.past?.latest_ms ?? since));
+  keptWords(last);
   byId("versions-said").textContent = `${plural(answer.versions.length, "version")}${answer.more ? ", the oldest; there are more" : ""}`;
   document.querySelector("#versions tbody").replaceChildren(...[...answer.versions].reverse().map((one) => element("tr", "",
     element("td", "time", one.since_ms === null ? "before the history" : utc(one.since_ms)), element("td", "time", one.until_ms === null ? "now" : utc(one.until_ms)),
     one.deleted ? element("td", "soft", "deleted") : cell("value", typeOf("value"), one.value))));
   const given = parameters.get("at");
-  if (given) await travel(given);
-  else {
-    byId("slider").value = 1000;
-    await travel(span[1]);
-  }
+  if (given && untouched(byId("at"))) byId("at").value = given;
+  const ms = given ? msOf(given) : null;
+  await travel(Number.isNaN(ms) ? given : ms);
 }
 
-/** Shows the key as it was at a time, in milliseconds or as text. */
+/** Says how far the history goes, and where the key has not changed within it. last: its last change, where that is known. */
+function keptWords(last) {
+  const since = kept();
+  if (since === null) return;
+  const still = last === null ? " The key has not changed since." : last < since ? ` The key has not changed since: its last change is of ${utc(last)}.` : "";
+  byId("kept").textContent = `The history is kept since ${utc(since)}, by the times of events.${still}`;
+}
+
+/** Shows the key as it was at a time, in milliseconds; null for now; text is no time. */
 async function travel(time) {
   const mine = (wanted += 1);
-  const ms = typeof time === "number" ? time : /^-?\d+(\.\d+)?$/.test(time) ? Number(time) * 1000 : Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(time) ? time : `${time}Z`);
-  if (Number.isNaN(ms)) {
+  if (typeof time === "string") {
     byId("then-said").replaceChildren(element("span", "bad", `${time} is no time: write it like 2026-07-01T12:00:00`));
     return;
   }
-  const share = span[1] > span[0] ? (ms - span[0]) / (span[1] - span[0]) : 1;
-  if (document.activeElement !== byId("slider")) byId("slider").value = Math.round(share * 1000);
-  byId("slider").setAttribute("aria-valuetext", utc(ms));
-  byId("moment").textContent = utc(ms);
-  byId("at").value = utc(ms).replace(" ", "T");
-  const answer = await asked(of("", ["at", seconds(ms)], ["absent", "allow"]), trouble, () => travel(ms), { about: "then" });
-  if (mine !== wanted || !answer) return;
-  past = answer.value;
-  difference(past);
+  past.show(time);
+  keepInAddress(time);
+  if (time === null) held = null;
+  else if (kept() !== null && time < kept()) held = { at: time, lost: true };
+  else {
+    const answer = await asked(of("", ["at", seconds(time)], ["absent", "allow"]), trouble, () => travel(time), { about: "then" });
+    if (mine !== wanted || !answer) return;
+    held = { at: time, value: answer.value };
+  }
+  difference();
 }
 
-function difference(then) {
+function keepInAddress(time) {
+  if (time === null) parameters.delete("at");
+  else parameters.set("at", written(time));
+  history.replaceState(history.state, "", parameters.size ? `?${parameters}` : location.pathname);
+}
+
+function difference() {
+  const lost = held?.lost ?? false;
+  const then = held === null ? now : held.value;
   const before = new Map(then === undefined ? [] : fieldsOf(then));
   const after = new Map(now === undefined ? [] : fieldsOf(now));
   let changed = 0;
   const rows = [...new Set([...before.keys(), ...after.keys()])].map((field) => {
-    const same = JSON.stringify(before.get(field)) === JSON.stringify(after.get(field));
+    const same = lost || JSON.stringify(before.get(field)) === JSON.stringify(after.get(field));
     changed += same ? 0 : 1;
     const side = (all) => (all.has(field) ? shown(field, typeOf(field), all.get(field)) : element("span", "soft", "not there"));
-    return element("tr", same ? "" : "changed", rowHead(field), element("td", "", side(before)), element("td", "", side(after)));
+    return element("tr", same ? "" : "changed", rowHead(field), element("td", "", lost ? element("span", "soft", "not known") : side(before)), element("td", "", side(after)));
   });
   document.querySelector("#difference tbody").replaceChildren(...rows);
-  const state = then === undefined ? "The key held nothing then." : changed ? `${plural(changed, "field")} changed since.` : "As it is now.";
-  byId("then-said").textContent = state;
+  byId("history-section").classList.toggle("past", held !== null && !lost);
+  if (lost) {
+    byId("then-said").replaceChildren(element("span", "warn", `${utc(held.at)} lies before the history, which is kept since ${utc(kept())}: what the key held then is not known any more.`));
+  } else {
+    const state = then === undefined && held !== null ? "The key held nothing then." : changed ? `${plural(changed, "field")} changed since.` : "As it is now.";
+    byId("then-said").replaceChildren(state);
+  }
 }
-
-let waiting = null;
-byId("slider").addEventListener("input", () => {
-  const ms = Math.round(span[0] + (byId("slider").value / 1000) * (span[1] - span[0]));
-  byId("moment").textContent = utc(ms);
-  byId("slider").setAttribute("aria-valuetext", utc(ms));
-  clearTimeout(waiting);
-  waiting = setTimeout(() => travel(ms), 120);
-});
-byId("travel").addEventListener("submit", (event) => {
-  event.preventDefault();
-  travel(byId("at").value.trim());
-});
 
 // -- where -------------------------------------------------------------------------------------------
 

@@ -12,10 +12,14 @@ export function utc(ms) {
   return date.toISOString().replace("T", " ").replace(/(\.000)?Z$/, "");
 }
 
+/** The milliseconds of a time that somebody wrote, as addresses take times: seconds since the epoch, or ISO 8601; or NaN. */
+export const msOf = (written) => (/^-?\d+(\.\d+)?$/.test(written) ? Number(written) * 1000 : isoMs(written));
+const isoMs = (written) => Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(written) ? written : `${written}Z`);
+
 /** The milliseconds that a value stands for: a time by its type, or a number that is called like one and may be one; else null. */
 export function timeIn(name, type, value) {
   if (type === "time" && typeof value === "string") {
-    const ms = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(value) ? value : `${value}Z`);
+    const ms = isoMs(value);
     return Number.isNaN(ms) ? null : ms;
   }
   if (typeof value !== "number" || !TIMES.test(name)) return null;
