@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 
 from pelton.batch import TopicPartition
 from pelton.errors import FencedError, UnavailableError
-from pelton.log.contract import Position
+from pelton.log.contract import Group, GroupOptions, Position
 from tests.contract.log_scene import (
     MIB,
+    Member,
     Scene,
     all_of,
     batch_of,
@@ -98,6 +101,19 @@ async def test_two_groups_do_not_share(scene: Scene) -> None:
     for member in members:
         assert values_of(await member.records(5)) == numbered(5)
         assert member.numbers == {0, 1}
+
+
+async def test_a_connection_lets_go_of_groups_that_were_left(scene: Scene) -> None:
+    topic = await scene.topic()
+    options = GroupOptions(group_id=f"group-{topic}", topics=frozenset({topic}))
+    left: list[weakref.ref[Group]] = []
+    for _ in range(3):
+        group = await scene.log.join(options, Member({}).listener())
+        await group.leave()
+        left.append(weakref.ref(group))
+        del group
+    gc.collect()
+    assert [one() for one in left[:-1]] == [None, None], "of the last at most something is kept"
 
 
 async def test_state_on_disk_attracts_partitions(scene: Scene) -> None:

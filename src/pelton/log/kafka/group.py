@@ -90,6 +90,11 @@ class KafkaGroup:
         """The generation of the assignment in force; -1 before the first."""
         return self._generation
 
+    @property
+    def left(self) -> bool:
+        """Whether it has left the group, or is about to."""
+        return self._left
+
     def assignment(self) -> frozenset[TopicPartition]:
         """Return the partitions that this member owns now."""
         return self._assignment

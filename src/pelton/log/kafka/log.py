@@ -214,7 +214,7 @@ class KafkaLog:
         await self._cluster.until_coordinated(options.group_id)
         coordination = Coordination(await self._settings.connected(), options)
         group = KafkaGroup(self._cluster, coordination, options, listener, producers)
-        self._groups.append(group)
+        self._groups = [*(one for one in self._groups if not one.left), group]
         return group
 
     def statistics(self) -> LogStatistics:

@@ -126,6 +126,11 @@ class SqliteGroup:
         """The generation of the assignment in force."""
         return self._standing.generation
 
+    @property
+    def left(self) -> bool:
+        """Whether it has left the group, or is about to."""
+        return self._left
+
     def assignment(self) -> frozenset[TopicPartition]:
         """Return the partitions this member owns."""
         return self._assignment

@@ -296,7 +296,7 @@ class SqliteLog:
         """Become a member of a group."""
         group = SqliteGroup(self, options, listener)
         await group.join()
-        self._groups.append(group)
+        self._groups = [*(one for one in self._groups if not one.left), group]
         return group
 
     def statistics(self) -> LogStatistics:
