@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pelton.web.local as local_rows
-from pelton.errors import ConfigurationError
+from pelton.errors import ConfigurationError, PartitionsUnavailableError
 from pelton.log.contract import MemberInfo
 from pelton.shell.guard import web_address
 from pelton.shell.models import json_value, shell_codec
 from pelton.shell.table import Table
 from pelton.shell.windowed import WindowedTable
-from pelton.web.asking import Asking, Surroundings
+from pelton.web.asking import PATIENCE_S, PAUSE_S, Asking, Surroundings
 from pelton.web.columns import Column, ColumnType, fields_of, type_of
 from pelton.web.peers import Peers
 from pelton.web.queries import Queries
@@ -155,14 +155,18 @@ class Querying:
 
     async def _partitions_of(self, changelog: str) -> int:
         app = cast("App", self)
-        if app.runtime is not None:
-            return app.runtime.counts[changelog]
-        count = (await app.log_connection.partitions([changelog])).get(changelog)
-        if count is None:
-            raise ConfigurationError(
-                f'topic "{changelog}" does not exist', hint="start a worker of the application first: it makes it"
-            )
-        return count
+        began_s = app.clock.monotonic()
+        while app.runtime is None:
+            if (count := (await app.log_connection.partitions([changelog])).get(changelog)) is not None:
+                return count
+            if app.clock.monotonic() - began_s >= PATIENCE_S:
+                raise PartitionsUnavailableError(
+                    f'topic "{changelog}" does not exist yet',
+                    missing={},
+                    hint="the first worker of the application makes it as it starts",
+                )
+            await app.clock.sleep(PAUSE_S)
+        return app.runtime.counts[changelog]
 
     def peers(self) -> Peers:
         """Return what asks other workers."""

@@ -21,13 +21,13 @@ from pelton.errors import UnavailableError
 from pelton.log.contract import MemberInfo
 from pelton.web.wire import PartitionRows, RowsRequest, Trouble, WorkerRows
 
-__all__ = ["Asking", "Gathered", "Surroundings"]
+__all__ = ["PATIENCE_S", "PAUSE_S", "Asking", "Gathered", "Surroundings"]
 
 #: How long a partition that nobody can answer for is asked for again: a hand-over takes well under a second, a restore
 #: any time. With a standby that may answer there is less to wait for.
-_PATIENCE_S = 5.0
+PATIENCE_S = 5.0
 _PATIENCE_WITH_STANDBY_S = 1.0
-_PAUSE_S = 0.1
+PAUSE_S = 0.1
 
 #: Which members to ask for which numbers.
 _Plan = Mapping[MemberInfo, Collection[int]]
@@ -78,9 +78,9 @@ class Asking:
             await round_.ask_owners()
             waited_s = self._with.clock.monotonic() - began_s
             copies = request.standby and not anyone and bool(round_.with_copies())
-            if round_.done or waited_s >= (_PATIENCE_WITH_STANDBY_S if copies else _PATIENCE_S):
+            if round_.done or waited_s >= (_PATIENCE_WITH_STANDBY_S if copies else PATIENCE_S):
                 break
-            await self._with.clock.sleep(_PAUSE_S)
+            await self._with.clock.sleep(PAUSE_S)
         if copies and not round_.done:
             await round_.ask_standbys()
         return Gathered(round_.found, round_.missing, round_.trouble)
