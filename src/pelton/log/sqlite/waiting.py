@@ -26,7 +26,8 @@ class Ends:
     """Tells those who wait for a partition when it has got longer: one look from time to time, for all of them.
 
     Most changes of a file are of other partitions. If each of a worker's global tables and replies looked at each
-    change for itself, with a query in the thread that all read in, an idle worker would do little else.
+    change for itself, with a query in the thread that all read in, an idle worker would do little else. A file that
+    nobody has written since the last look is not asked again.
     """
 
     def __init__(self, watcher: Database, woken: asyncio.Event) -> None:
@@ -34,11 +35,14 @@ class Ends:
         self._woken = woken
         self._waiting: dict[asyncio.Future[None], tuple[TopicPartition, int]] = {}
         self._looking: asyncio.Task[None] | None = None
+        #: The file's version before the last look; None where that does not stand for all who wait now.
+        self._looked_at: int | None = None
 
     async def moved(self, partition: TopicPartition, end: int, timeout_s: float) -> None:
         """Wait until a partition ends elsewhere, or is gone, or for so long. Raises: UnavailableError."""
         future = asyncio.get_running_loop().create_future()
         self._waiting[future] = partition, end
+        self._looked_at = None
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_on(), name="sqlite ends")
         try:
@@ -62,12 +66,16 @@ class Ends:
         """Tell those whose partition has moved. Returns: whether there was one."""
         waiting = [(future, *waited) for future, waited in self._waiting.items() if not future.done()]
         try:
+            version = self._watcher.version()
+            if version == self._looked_at:
+                return False
             with self._watcher.reading():
                 ends = records.offset_ranges(self._watcher, [partition for _, partition, _ in waiting])
         except PeltonError as error:
             for future, _, _ in waiting:
                 future.set_exception(error)
             return bool(waiting)
+        self._looked_at = version  # from before: what was written in between is looked at once more
         there = [future for future, partition, end in waiting if partition not in ends or ends[partition].end != end]
         for future in there:
             future.set_result(None)
