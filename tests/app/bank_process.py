@@ -20,6 +20,7 @@ from yarl import URL
 
 from app import app
 from app.models import Transaction
+from app.simulation import Plan
 from pelton.batch import TopicPartition
 from pelton.clock import SystemClock
 from pelton.log.contract import Log
@@ -28,6 +29,8 @@ from pelton.testing.broker import free_ports
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
+#: The payments that `Bank.simulate` sends.
+PLAN = Plan(seed=7, accounts=100)
 #: Of each topic that an agent reads.
 PARTITIONS = sum(
     4 if not topic.endswith("-source") else 1  # the control topic of a source that reads has one
@@ -118,14 +121,25 @@ class Bank:
         """Start a command of the application, which runs beside the worker."""
         return self._start("faust", "-A", "app", *words)
 
-    def command(self, *words: str) -> str:
-        """Run a command of the application and return what it printed."""
+    def command(self, *words: str, status: int = 0) -> str:
+        """Run a command of the application, which ends with that status, and return what it printed."""
         command = [sys.executable, "-m", "faust", "-A", "app", *words]
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, timeout=PATIENCE_S, check=False
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
-        assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+        assert done.returncode == status, done.stdout.decode() + done.stderr.decode()
         return done.stdout.decode()
+
+    def simulate(self, count: int) -> None:
+        """Send so many payments more, those of `PLAN`, as fast as they are taken."""
+        plan = f"--accounts {PLAN.accounts} --seed {PLAN.seed} --count {count}"
+        self.command(*f"simulate --rate 0 --requests 0 {plan}".split())
 
     async def get(self, path: str) -> tuple[int, Any]:
         """Return status and JSON of an address of the worker."""
@@ -193,19 +207,33 @@ async def opened(bank: Bank) -> AsyncIterator[Log]:
         await log.close()
 
 
-async def read_topic(log: Log, topic: str) -> list[list[bytes]]:
-    """Return the values of each partition of a topic, in order."""
+async def read_records(log: Log, topic: str) -> list[list[tuple[bytes | None, bytes | None]]]:
+    """Return keys and values of each partition of a topic, in order."""
     partitions = (await log.partitions([topic]))[topic]
     ranges = await log.offsets([TopicPartition(topic, number) for number in range(partitions)])
-    values: list[list[bytes]] = []
+    records: list[list[tuple[bytes | None, bytes | None]]] = []
     for source, (start, end) in sorted(ranges.items()):
-        offset, found = start, list[bytes]()
+        offset, found = start, list[tuple[bytes | None, bytes | None]]()
         while offset < end:
             batch = await log.read(source, offset, bytes_max=1 << 22, timeout_s=1.0)
-            found += [value for value in batch.values if value is not None]
+            found += zip(batch.keys, batch.values, strict=True)
             offset = batch.next_offset
-        values.append(found)
-    return values
+        records.append(found)
+    return records
+
+
+async def read_topic(log: Log, topic: str) -> list[list[bytes]]:
+    """Return the values of each partition of a topic, in order."""
+    return [[value for _, value in records if value is not None] for records in await read_records(log, topic)]
+
+
+async def read_table(log: Log, changelog: str) -> list[dict[bytes, bytes]]:
+    """Return what each partition of a changelog amounts to."""
+    folded: list[dict[bytes, bytes]] = []
+    for records in await read_records(log, changelog):
+        rows: dict[bytes, bytes | None] = {key: value for key, value in records if key is not None}
+        folded.append({key: value for key, value in rows.items() if value is not None})
+    return folded
 
 
 def as_transactions(partitions: list[list[bytes]]) -> list[list[Transaction]]:

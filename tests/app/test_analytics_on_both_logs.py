@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.simulation import Plan, transactions_from
-from tests.app.bank_process import Bank
+from app.simulation import transactions_from
+from tests.app.bank_process import PLAN, Bank
 
 COUNT = 2_000
 
@@ -23,8 +23,8 @@ def bank(broker_url: str, tmp_path: Path) -> Iterator[Bank]:
 
 async def test_the_page_tells_what_was_sent(bank: Bank) -> None:
     bank.start()
-    bank.command(*f"simulate --rate 0 --accounts 100 --seed 7 --count {COUNT} --requests 0".split())
-    sent = list(islice(transactions_from(Plan(seed=7, accounts=100)), COUNT))
+    bank.simulate(COUNT)
+    sent = list(islice(transactions_from(PLAN), COUNT))
     end = int(max(one.transaction.ts for one in sent) // 60) + 1
     spent = [round(one.transaction.amount * 100) for one in sent if one.transaction.ts // 60 >= end - 60]
     crimes = len({one.label for one in sent if one.label})

@@ -1,59 +1,22 @@
-"""The bank as a process on the embedded log, against the oracle."""
+"""The bank as a process on the embedded log: its ways in and out, its commands, and how it ends."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from app.oracle import replay
 from app.run import STOP_TIMEOUT_S
-from app.simulation import Plan, block
 from tests.app.bank_process import Bank, as_transactions, opened, read_topic
 from tests.app.payments import payment
-
-ACCOUNTS = "100"
 
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Iterator[Bank]:
     with Bank(tmp_path) as bank:
         yield bank
-
-
-def simulate(bank: Bank, count: int) -> None:
-    bank.command(
-        "simulate", "--rate", "0", "--accounts", ACCOUNTS, "--seed", "7", "--count", str(count), "--requests", "0"
-    )
-
-
-async def test_alerts_equal_the_oracle_over_restarts_and_a_crash(bank: Bank) -> None:
-    bank.start()
-    simulate(bank, 2_000)
-    await bank.until_idle(2_000)
-    assert bank.stop() == 0
-
-    simulate(bank, 3_000)
-    bank.start()
-    await bank.until(lambda overview: overview["committed_records"] > 100)
-    bank.stop(signal.SIGKILL)
-    simulate(bank, 1_000)
-    bank.start()
-    await bank.until_idle()
-    assert bank.stop() == 0
-
-    async with opened(bank) as log:
-        payments = as_transactions(await read_topic(log, "transactions"))
-        alerts = [value for partition in await read_topic(log, "alerts") for value in partition]
-    plan = Plan(seed=7, accounts=int(ACCOUNTS))
-    sent = [labelled.transaction.id for number in range(6) for labelled in block(plan, number)]
-    assert sorted(tx.id for partition in payments for tx in partition) == sorted(sent)
-    expected = replay(payments)
-    assert len(expected.alerts) > 10
-    assert alerts == [msgspec.json.encode(alert) for alert in expected.alerts]
 
 
 async def test_ways_in_and_out(bank: Bank) -> None:
@@ -79,7 +42,7 @@ async def test_ways_in_and_out(bank: Bank) -> None:
 
 async def test_evaluate_prints_precision_and_recall(bank: Bank) -> None:
     bank.start()
-    simulate(bank, 6_000)
+    bank.simulate(6_000)
     await bank.until_idle(6_000)
     printed = bank.command("evaluate")
     assert "6,000 payments" in printed
