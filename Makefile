@@ -132,10 +132,10 @@ test: .venv/.dev ## Run the tests that need no server
 	$(BIN)/python -m pytest $(SERVERLESS_TESTS) $(ARGS)
 
 .PHONY: integration
-integration: .venv/.dev ## Run the tests, the log contract and Faust programs against a real Kafka; KAFKA_BOOTSTRAP=host:port takes one that runs
+integration: .venv/.dev ## Run the tests, the contracts of log and connectors, and the application against a real Kafka; KAFKA_BOOTSTRAP=host:port takes one that runs
 	$(BIN)/python -m pytest tests/integration tests/lifecycle --kafka $(ARGS)
-	$(BIN)/python -m pytest tests/contract/test_log*.py tests/app tests/compat tests/faust_faults tests/fuzz tests/nexmark --kafka -k kafka $(ARGS)
-	$(BIN)/python -m pytest tests/contract/test_connectors.py --kafka -k "kafka and (files or webhook or upsert)" $(ARGS)
+	$(BIN)/python -m pytest tests/contract/test_log*.py tests/contract/test_connectors.py tests/app tests/kill/test_accounts.py \
+		tests/compat tests/faust_faults tests/fuzz tests/nexmark --kafka -k kafka $(ARGS)
 
 .PHONY: browser
 browser: .venv/.dev ## Look at the web view of a real worker in a real browser (Debian's chromium)

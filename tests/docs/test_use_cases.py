@@ -12,10 +12,15 @@ from faust.cli.base import cli
 from app import app
 from pelton.testing import Driver
 
-PAGE = Path(__file__).parents[2] / "docs" / "use-cases.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "use-cases.md"
 TEXT = PAGE.read_text()
 #: Use, agents, tests, pages, what feeds it.
 ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| ") and "](../app/" in line]
+#: What `make integration` runs.
+INTEGRATION = re.findall(
+    r"tests/\S+", (ROOT / "Makefile").read_text().partition("\nintegration:")[2].partition("\n\n")[0]
+)
 AGENT_FILES = {agent.fun.__code__.co_filename for agent in app.agents.values()}
 
 
@@ -54,6 +59,22 @@ def test_a_row_names_files_titles_and_commands_that_there_are(row: list[str]) ->
         assert name in cli.commands, command
         known = {flag for parameter in cli.commands[name].params for flag in parameter.opts}
         assert set(options.split()) <= known, command
+
+
+def runs_on_kafka(file: Path) -> bool:
+    """Whether `make integration` runs a file's tests on Kafka."""
+    if not any(file == found or found in file.parents for paths in INTEGRATION for found in ROOT.glob(paths)):
+        return False
+    text = file.read_text()
+    shared = "bank: Bank" in text and "def bank(" not in text  # that of tests/app/conftest.py has both logs
+    return "broker_url" in text or shared or file.parent == ROOT / "tests" / "integration"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_a_row_is_tried_by_the_driver_and_on_a_real_kafka(row: list[str]) -> None:
+    files = [(PAGE.parent / link.partition("#")[0]).resolve() for link in links(row[2])]
+    assert any("with Driver(" in file.read_text() for file in files), "no test drives it"
+    assert any(map(runs_on_kafka, files)), "make integration does not run it on Kafka"
 
 
 def test_the_pages_answer() -> None:
