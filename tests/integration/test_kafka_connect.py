@@ -243,6 +243,42 @@ async def test_a_connector_is_applied_explained_changed_and_deleted(scene: Scene
         assert connector.name not in await cluster.names()
 
 
+async def test_the_commands_show_apply_tell_and_delete(scene: Scene, tmp_path: Path) -> None:
+    run, file = scene.bank.command, tmp_path / "by-command.json"
+    config = {"connector.class": SINK, "tasks.max": "1", "topics": "cases", "file": str(tmp_path / "out.txt")}
+
+    def told(*words: str, status: int = 0) -> list[str]:
+        return run("connect", *words, status=status).splitlines()
+
+    def write(**changed: str) -> None:
+        file.write_text(json.dumps({"name": "by-command", "config": {**config, **changed}}))
+
+    async with KafkaConnect(scene.connect.url, PATIENCE_S) as cluster:
+        write()
+        said = told("apply", "--dry-run", str(file), status=1)
+        assert said[0] == "by-command: new"
+        assert "by-command" not in await cluster.names(), "it only shows"
+        running = "by-command: sink RUNNING, 1 task RUNNING"
+        assert told("apply", str(file))[-1] == running
+        assert told("apply", "--dry-run", str(file)) == ["by-command: as configured"]
+
+        write(topics="alerts")
+        said = told("apply", "--dry-run", str(file), status=1)
+        assert said[0] == "by-command: differs"
+        assert any("topics" in line and "alerts" in line for line in said[1:])
+        assert (await cluster.config("by-command") or {})["topics"] == "cases", "it only shows"
+        assert told("apply", str(file))[-1] == running
+        assert (await cluster.config("by-command") or {})["topics"] == "alerts"
+        assert running in told("status")
+
+        assert told("delete", "by-command", status=1)[-1].startswith("delete by-command from"), "nobody said yes"
+        assert "by-command" in await cluster.names()
+        assert told("delete", "--yes", "by-command") == ["by-command: deleted"]
+        assert "by-command" not in await cluster.names()
+        assert told("delete", "--yes", "by-command", status=1) == []
+        assert running not in told("status")
+
+
 async def test_the_table_equals_the_database_whatever_is_killed(scene: Scene) -> None:
     database, bank = scene.database, scene.bank
     database.run("INSERT INTO customers (account, name) VALUES ('first', 'one from before the connector')")
