@@ -25,7 +25,7 @@ __all__ = ["DecodedBatch", "SharedBatch"]
 class _Column:
     """A column of values as a codec left it."""
 
-    values: Sequence[Any]
+    values: list[Any]
     failures: Sequence[tuple[int, DecodeError]]
 
 
@@ -42,7 +42,7 @@ class DecodedBatch:
     batch: RecordBatch
     source: SourceSpec
     column: _Column
-    values: Sequence[Any]
+    values: list[Any]
     rejected: Mapping[int, DecodeError]
     reject_rows: Sequence[int]
 

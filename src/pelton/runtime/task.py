@@ -150,11 +150,19 @@ class Task:
     def pause(self) -> None:
         """Hand nothing out any more. What waits is read again later: others on the topic must not wait for this one."""
         self.paused = True
+        self._cut_short()
         for lane in self.lanes:
             lane.stand_back()
         self.inbox.clear()
         self._shared = self._current = None
         self.options.turns.release()
+
+    def _cut_short(self) -> None:
+        """Take back what the lane has and has not come to: a slice of slow events takes many times what it should."""
+        (lane,) = self.lanes
+        if (rest := lane.cut_short()) is not None:
+            self._push_back(lane, [rest])
+            self._handed_rows = 0  # how long it took says nothing of a whole slice
 
     def resume(self) -> None:
         """Hand out what comes; the caller has it fetched from where `wanted` says."""
@@ -165,6 +173,7 @@ class Task:
     async def stop(self, timeout_s: float) -> None:
         """Let the lanes come to the end of their event, or cancel them: an unfinished event leaves no effects."""
         self._stopping = True
+        self._cut_short()
         self._arrived.set()
         self.options.turns.release()
         running = [task for task in self._coroutines if not task.done()]
@@ -410,9 +419,10 @@ class Task:
     def _cut(self, decoded: DecodedBatch, end: int) -> Chunk:
         start, self._row = self._row, end
         self._taken[decoded.batch.source] = position = decoded.position(end)
-        values = decoded.values[start:end] if end - start < len(decoded.values) else decoded.values
         self._reached_ms = max(self._reached_ms or 0, decoded.batch.timestamps_ms[end - 1])
-        return Chunk(decoded.batch, range(start, end), values, decoded.source.key_codec.decode, position)
+        return Chunk(
+            decoded.batch, range(start, end), decoded.values[start:end], decoded.source.key_codec.decode, position
+        )
 
     def _reject(self, decoded: DecodedBatch, row: int) -> None:
         """Dead-letter a row that could not be decoded, and step over it."""

@@ -93,7 +93,7 @@ class Channel(Generic[V]):
         """Take the next event. timeout: seconds, for ever when None. Raises: TimeoutError."""
         async with asyncio.timeout(timeout):
             chunk = await self.queue.get()
-        return Event(chunk, 0, chunk.values[0])  # type: ignore[arg-type]
+        return Event(chunk, 0, chunk.values[0])
 
     async def __aiter__(self) -> AsyncIterator[Event[V]]:
         while True:

@@ -62,7 +62,7 @@ class Chunk:
 
     batch: the batch that the rows come from.
     rows: the index into the batch's columns of each value.
-    values: decoded, one a row.
+    values: decoded, one a row; no other chunk has the same list.
     decode_key: what turns the bytes of a key into a key; few agents ask, so it is done when they do.
     end_offset: the position once every row of the chunk is done.
     alone: the chunk is to be handled by itself, not gathered with others (one of them failed).
@@ -70,7 +70,7 @@ class Chunk:
 
     batch: RecordBatch
     rows: Sequence[int]
-    values: Sequence[object]
+    values: list[Any]
     decode_key: Callable[[bytes], object]
     end_offset: int
     alone: bool = False
@@ -103,6 +103,13 @@ class Chunk:
     def split(self, index: int) -> Chunk:
         """Return the rest of the chunk, from the index-th event on."""
         return Chunk(self.batch, self.rows[index:], self.values[index:], self.decode_key, self.end_offset, self.alone)
+
+    def cut(self, index: int) -> Chunk:
+        """Return the rest, which the chunk has no longer: whoever iterates its values comes to their end before it."""
+        rest = self.split(index)
+        self.end_offset, self.rows = rest.offset(0), self.rows[:index]
+        del self.values[index:]
+        return rest
 
 
 @dataclass(slots=True)
@@ -323,6 +330,7 @@ class Lane:
     chunk: what is being iterated, None between chunks; cursor: index into it of the event being handled.
     value: that event's value, as it was before any processor of the stream.
     held: earlier chunks whose events are gathered, but not done (`stream.take`). gathers: whether such are asked for.
+    singly: whether the code takes the events of a chunk one after the other, and nothing besides looks at the chunk.
     apart: set while the code is at one thing that is complete by itself, whatever else the lane holds.
     operators: what operators keep from one call of the agent's code to the next, by the names of their tables.
     left: rows that an iteration was left with (`leave`); they go back to where they came from.
@@ -360,6 +368,7 @@ class Lane:
         "partition",
         "result",
         "sends",
+        "singly",
         "spoiled",
         "tables",
         "ticket",
@@ -391,7 +400,7 @@ class Lane:
         self.operators: dict[str, Any] = {}
         self.cursor = 0
         self.value: object = None
-        self.dirty = self.gathers = False
+        self.dirty = self.gathers = self.singly = False
         #: For how long it gathers events at most, before it handles them together; 0 when it does not, or for ever.
         self.gathers_s = 0.0
         self.conflict: WriteConflict | None = None
@@ -531,6 +540,13 @@ class Lane:
             self.left = held
         elif not held and self.cursor + 1 < len(chunk.rows):
             self.left = [chunk.split(self.cursor + 1)]
+
+    def cut_short(self) -> Chunk | None:
+        """Let the code come to no event of its chunk behind the one that it is at. Returns: those, if there are any."""
+        chunk, following = self.chunk, self.cursor + 1
+        if chunk is None or self.held or not self.singly or following >= len(chunk.rows):
+            return None
+        return chunk.cut(following)
 
     def discard_event(self) -> None:
         """The event failed: nothing of it remains."""

@@ -125,7 +125,7 @@ class Stream(Joins[V], Ahead[V]):
         """Return the feed and the lane for a new iteration; one that the code has left before (`break`) ends here."""
         feed, lane = self.bound()
         lane.leave()
-        lane.gathers, lane.gathers_s = False, 0.0
+        lane.gathers, lane.gathers_s, lane.singly = False, 0.0, False
         return feed, lane
 
     # -- one event at a time ---------------------------------------------------------------------
@@ -137,6 +137,7 @@ class Stream(Joins[V], Ahead[V]):
                 yield value
             return
         feed, lane = self.begin()
+        lane.singly = True
         while chunk := await _next(feed, lane):
             for lane.cursor, lane.value in enumerate(chunk.values):
                 yield cast(V, lane.value)
@@ -146,6 +147,7 @@ class Stream(Joins[V], Ahead[V]):
     async def _processed(self) -> AsyncIterator[V]:
         """Yield what comes out of the processors; an event that a filter drops is complete at once."""
         feed, lane = self.begin()
+        lane.singly = True
         while chunk := await _next(feed, lane):
             for lane.cursor, lane.value in enumerate(chunk.values):
                 value = await self.process(lane.value)

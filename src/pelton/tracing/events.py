@@ -200,7 +200,7 @@ class EventSpans:
         if work is not None and work.event:
             self._end(work, error)
         elif work is None and self._source.sampling.events and row in self._marks(batch):
-            self._end(self._begin_event(Chunk(batch, (row,), (None,), bytes, 0)), error)
+            self._end(self._begin_event(Chunk(batch, (row,), [None], bytes, 0)), error)
         elif work is not None:
             self._rows[_place(batch, row)] = work
 

@@ -15,7 +15,7 @@ from pelton.stream.call_limits import TokenBucket
 from pelton.stream.timing import FiredTimer
 from pelton.testing import Driver
 from tests.patience import PATIENCE_S
-from tests.unit.runtime.task_rig import SOURCE, Rig, agent, numbers, running, sent
+from tests.unit.runtime.task_rig import SOURCE, Rig, add, agent, numbers, running, sent
 
 TABLE = "operator"
 HOUR_S = 3_600.0
@@ -117,6 +117,75 @@ async def test_no_wait_for_rows_comes_to_its_end_while_paused(concurrency: int) 
         assert waits["paused"] == before
         rig.tasks[0].resume()
         await rig.until(lambda: waits["paused"] > before + concurrency)
+
+
+@pytest.mark.parametrize("processed", [False, True])
+async def test_a_pause_holds_from_the_next_event_on_not_from_the_next_slice(processed: bool) -> None:
+    seen, others, gates = list[int](), list[int](), {number: asyncio.Event() for number in range(1, 6)}
+
+    async def slow(stream: Any) -> None:
+        if processed:
+            stream.add_processor(lambda value: value)
+        async for number in stream:
+            seen.append(number)
+            await gates[number].wait()
+            add(b"sum", number)
+
+    async def other(stream: Any) -> None:
+        async for number in stream:
+            await gates[1].wait()
+            others.append(number)
+
+    rig = Rig(agent(slow), agent(other, "other"))
+    task, beside = rig.tasks
+    task.start()
+    beside.start()
+    try:
+        rig.put(numbers(1, 2, 3, 4, 5))
+        await rig.until(lambda: seen == [1])
+        task.pause()
+        for number in range(1, 5):
+            gates[number].set()
+        await rig.until(lambda: others == [1, 2, 3, 4, 5])
+        await rig.until(lambda: task.idle)
+        assert seen == [1], "the event under way, and no other of its slice"
+        staged = rig.take()
+        assert staged.positions[SOURCE].offset == 1
+        assert list(staged.changelogs["sums"].values) == [b"1"]
+        task.resume()
+        await rig.until(lambda: seen == [1, 2, 3, 4, 5])
+        assert task.events == 4
+        task.pause()
+        gates[5].set()
+        await rig.until(lambda: task.idle)
+        staged = rig.take()
+        assert staged.positions[SOURCE].offset == 5
+        assert list(staged.changelogs["sums"].values) == [b"15"]
+    finally:
+        await task.cancel()
+        await beside.cancel()
+
+
+async def test_a_stop_waits_for_the_event_under_way_alone() -> None:
+    seen, gate = list[int](), asyncio.Event()
+
+    async def slow(stream: Any) -> None:
+        async for number in stream:
+            seen.append(number)
+            await gate.wait()
+            add(b"sum", number)
+
+    rig = Rig(agent(slow))
+    (task,) = rig.tasks
+    task.start()
+    rig.put(numbers(1, 2, 3))
+    await rig.until(lambda: seen == [1])
+    stopping = asyncio.create_task(task.stop(PATIENCE_S))
+    await asyncio.sleep(0)
+    gate.set()
+    await stopping
+    assert seen == [1]
+    assert rig.take().positions[SOURCE].offset == 1
 
 
 async def test_while_paused_calls_under_way_come_to_their_end_and_none_begins() -> None:
