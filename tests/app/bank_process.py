@@ -18,7 +18,6 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from app import app
 from app.models import Transaction
 from app.simulation import Plan
 from pelton.batch import TopicPartition
@@ -31,11 +30,6 @@ from tests.patience import PATIENCE_S
 ROOT = Path(__file__).parents[2]
 #: The payments that `Bank.simulate` sends.
 PLAN = Plan(seed=7, accounts=100)
-#: Of each topic that an agent reads.
-PARTITIONS = sum(
-    4 if not topic.endswith("-source") else 1  # the control topic of a source that reads has one
-    for topic in {topic for agent in app.agents.values() for topic in agent.get_topic_names()}
-)
 
 
 class Bank:
@@ -175,15 +169,22 @@ class Bank:
                     return answer
                 await asyncio.sleep(0.05)
 
-    async def until_idle(self, payments: int = 0) -> dict[str, Any]:
-        """Wait until this worker has committed so many records, and knows of no more in any of its partitions."""
-        return await self.until(
-            lambda overview: (
-                overview["committed_records"] >= max(payments, overview["records_in"])
-                and len(overview["lag"]) == PARTITIONS
-                and not any(overview["lag"].values())
-            )
-        )
+    async def until_idle(self, payments: int = 0) -> None:
+        """Wait until all agents have committed all payments that there are, which are so many at least."""
+        topic = "transactions" if self.name == "bank" else f"{self.name}-transactions"
+        async with opened(self) as log, asyncio.timeout(PATIENCE_S):
+            while True:
+                assert self.worker is not None
+                assert self.worker.poll() is None, (self.directory / "worker.txt").read_text()
+                sources = [
+                    TopicPartition(topic, number) for number in range((await log.partitions([topic])).get(topic, 0))
+                ]
+                ends = {source: end for source, (_, end) in (await log.offsets(sources)).items()}
+                positions = await log.group_positions(self.name, sources)
+                read = {source: position.offset for source, position in positions.items()}
+                if sources and sum(ends.values()) >= payments and all(read.get(one, 0) == ends[one] for one in sources):
+                    return
+                await asyncio.sleep(0.05)
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
