@@ -5,7 +5,8 @@ It works in rounds. A round takes some rows, deals them to the lanes by key, so 
 staged ones, in log order, and the position moves past it: in the middle of a round a commit sees none of it (I2).
 
 Until then it has the keys of tables that its events have written. So it begins anew as a whole, with all its rows, when
-it cannot go on: because it waits for an event of another agent, while an earlier one waits for it, or in a pause.
+it cannot go on: because it waits for an event of another agent, while an earlier one waits for it, in a pause, or while
+its code gathers events (`take`) that do not come.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ __all__ = ["ConcurrentTask"]
 #: Rows a lane and a round: enough that a slow event does not idle the other lanes at once, few enough that a commit
 #: need not wait long for the round's end.
 _ROUND_ROWS_PER_LANE = 16
+#: How long a round that waits for rows keeps keys from others that wait for them, and how often it looks, in seconds.
+#: Far less than how long these wait before they fail.
+_KEEPS_KEYS_S = 4.0
+_LOOK_S = 0.1
 
 
 class _LaneOutbox:
@@ -61,6 +66,10 @@ class ConcurrentTask(Task):
         self._round_start: dict[TopicPartition, int] = {}
         self._ended = self._round_answers = 0
         self._round_began_s: float | None = None
+        #: Since when others have waited for a key of the round.
+        self._wanted_s: float | None = None
+        #: Whether the round is begun anew only when there are more rows: without them it would come no further.
+        self._for_more = False
         super().__init__(*args, **options)
 
     def _make_lanes(self) -> list[Lane]:
@@ -159,12 +168,31 @@ class ConcurrentTask(Task):
                     self._end_round()
                 elif self.paused and any(self._stages.values()):
                     self._undo_round()
-                if not any(self._mail):
+                if self._for_more and not self.inbox and self._begun() is None:
+                    self._rest()
+                elif not any(self._mail):
                     if await self._turn(self._rank) and not self._begin_round():
                         self._rest()
                 elif self.paused:
                     self._rest()
-            await self._arrived.wait()
+            await self._wait_for_rows()
+
+    async def _wait_for_rows(self) -> None:
+        """Wait for rows, or for the lanes. Rows may never come: whoever waits for the round's keys has them then."""
+        while any(self._stages.values()) and len(self._waiting) == len(self.lanes) and not self._arrived.is_set():
+            if not self._wanted():
+                self._wanted_s = None
+            elif self._wanted_s is None:
+                self._wanted_s = self.monotonic()
+            elif self.monotonic() - self._wanted_s >= _KEEPS_KEYS_S:
+                self._for_more = not any(lane.gathers_s for lane in self.lanes)
+                self._undo_round()
+                break
+            await self.options.clock.wait(self._arrived, _LOOK_S, due=self._wanted_s is not None)
+        await self._arrived.wait()
+
+    def _wanted(self) -> bool:
+        return any(self.caches[name].claims.wanted(stage) for name, stage in self._stages.items() if stage)
 
     def _rest(self) -> None:
         self.idle = True
@@ -188,6 +216,7 @@ class ConcurrentTask(Task):
         chunk = None if self.paused else self._slice(_ROUND_ROWS_PER_LANE * len(self.lanes))
         if chunk is None:
             return False
+        self._for_more = False
         # Rows that were rejected just before are dead-lettered already: the round begins behind them. Where a lane
         # holds events of the round before, that one is not over, and its start stays.
         self._round_start.setdefault(chunk.batch.source, chunk.offset(0))
@@ -264,6 +293,7 @@ class ConcurrentTask(Task):
             self._decode_anew(chunk, len(chunk.rows))
         self._pushed.extendleft(reversed(self._round))
         self._round.clear()
+        self._wanted_s = None
 
     def _returned(self, lane: Lane) -> None:
         if lane.index in self._gave_back:
@@ -291,7 +321,7 @@ class ConcurrentTask(Task):
                 outbox.sends.clear()
         self._round_start.clear()
         self._round.clear()
-        self._round_number = 0
+        self._round_number, self._wanted_s = 0, None
         if self._round_began_s is not None:
             self.options.measures.process_s[self.spec.name].observe(self.monotonic() - self._round_began_s)
             self._round_began_s = None

@@ -199,6 +199,10 @@ class Claims:
             for one in waiting
         )
 
+    def wanted(self, stage: Stage) -> bool:
+        """Return whether an event of another agent waits for a key of a round, however late it came."""
+        return any(one.stage is not stage for key, waiting in self._waiting.items() if key in stage for one in waiting)
+
     def end_round(self, stage: Stage) -> None:
         """A round is over, or begins anew: others may have its keys."""
         if self._shared:

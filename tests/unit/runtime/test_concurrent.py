@@ -166,6 +166,32 @@ async def test_gathering_lanes_hold_the_round_open():
         assert (sent(staged), position(staged)) == ([b"%d" % number for number in range(9)], Position(9))
 
 
+async def test_lanes_that_gather_what_does_not_come_let_others_have_their_keys():
+    has_keys = asyncio.Event()
+
+    async def gather(stream: Any) -> None:
+        async for lot in stream.take(3, within=0):
+            add(b"shared", len(lot))
+            has_keys.set()
+
+    async def other(stream: Any) -> None:
+        async for _ in stream:
+            await has_keys.wait()
+            add(b"shared", 100)
+
+    lot, rest = [b"a"] * 3, [b"d"]  # of two lanes
+    async with running(agent(gather, concurrency=2), agent(other, "other")) as rig:
+        gathering, beside = rig.tasks
+        rig.put(numbers(1, 2, 3, 4, keys=[*lot, *rest]))
+        await rig.until(lambda: beside.events == 4)
+        assert beside.failures == 0
+        rig.put(numbers(5, 6, first=4, keys=rest * 2))
+        await rig.until(lambda: beside.events == gathering.events == 6)
+        await rig.idle()
+        staged = rig.take()
+        assert (sums(staged), letters(staged), position(staged)) == ({b"shared": b"606"}, [], Position(6))
+
+
 async def test_agents_that_return_early_go_on_in_their_lane():
     async def two(stream: Any) -> Any:
         seen = 0
