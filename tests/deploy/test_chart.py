@@ -40,12 +40,16 @@ OPERATORS: dict[str, Any] = {
 Manifest = dict[str, Any]
 
 
-def helm(*words: str) -> subprocess.CompletedProcess[str]:
+def helm_program() -> str:
     program = os.environ.get("HELM") or shutil.which("helm")
     if program is None:
         told = "helm is not installed: `make helm` builds it"
         pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
-    return subprocess.run([program, *words], capture_output=True, text=True, check=False)
+    return program
+
+
+def helm(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([helm_program(), *words], capture_output=True, text=True, check=False)
 
 
 @cache
@@ -264,6 +268,9 @@ def test_pods_speak_with_whom_they_must_alone(production: list[Manifest]) -> Non
         ("web.port=80", "minimum"),
         ("persistence.size=10K", "does not match pattern"),
         ("persistence.size=1.2.3Gi", "does not match pattern"),
+        ("persistence.size=0Gi", "does not match pattern"),
+        ("persistence.size=100m", "does not match pattern"),
+        ("image.repository=registry.example.com:5000/a bank", "does not match pattern"),
         ("fullnameOverride=bank.eu", "must begin with a letter and have no dots"),
         ("fullnameOverride=2bank", "must begin with a letter and have no dots"),
     ],

@@ -32,6 +32,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.web.token.name | default (printf "%s-web" (include "pelton.fullname" .)) }}
 {{- end -}}
 
+{{/* How many workers; nothing where an autoscaler alone says so. What a chart said once and says no more helm takes away,
+and the server puts 1 in its place: a chart that did say how many goes on with as many as there are. `lookup` finds
+nothing where nothing is applied (`helm template`). */}}
+{{- define "pelton.replicas" -}}
+{{- if not .Values.autoscaling.enabled -}}
+{{ .Values.replicas }}
+{{- else -}}
+{{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "pelton.fullname" .) -}}
+{{- if hasKey (.metadata.annotations | default dict) "pelton/replicas" }}{{ .spec.replicas }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "pelton.sasl" -}}
 {{- if hasPrefix "SASL" .Values.broker.protocol }}true{{ end -}}
 {{- end -}}
