@@ -14,7 +14,7 @@ import msgspec
 from app.bank import app, logs
 from app.logformats import AHEAD_MAX_S
 from app.models import Level, LogLine
-from pelton import TopicPartition
+from pelton import TopicPartition, read_kept
 
 __all__ = ["LEVELS", "Found", "Query", "search"]
 
@@ -89,7 +89,7 @@ async def _backwards(source: TopicPartition, since: float) -> AsyncIterator[list
         start, lines = max(first, end - CHUNK), list[LogLine]()
         offset = start
         while offset < end:
-            batch = await log.read(source, offset, bytes_max=READ_BYTES_MAX, timeout_s=1.0)
+            batch = await read_kept(log, source, offset, bytes_max=READ_BYTES_MAX, timeout_s=1.0)
             pairs = zip(batch.offsets, batch.values, strict=True)
             lines += [_decode(value) for at, value in pairs if value is not None and at < end]
             if batch.next_offset <= offset:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from app.bank import app
-from pelton import TopicPartition
+from pelton import TopicPartition, read_kept
 
 __all__ = ["Entry", "entries"]
 
@@ -29,7 +29,8 @@ class Entry(NamedTuple):
 async def entries(topic: str, *, last: int | None = None) -> AsyncIterator[Entry]:
     """Yield the committed records of a topic, partition after partition, up to where each ends now.
 
-    last: only so many at the end of each partition. Tombstones are left out. A topic that does not exist is empty.
+    last: only so many at the end of each partition. Tombstones are left out, and what retention deletes before it is
+    read. A topic that does not exist is empty.
     """
     await app.open_log()
     log = app.log_connection
@@ -38,7 +39,7 @@ async def entries(topic: str, *, last: int | None = None) -> AsyncIterator[Entry
     for source, (start, end) in sorted(ranges.items()):
         offset = start if last is None else max(start, end - last)
         while offset < end:
-            batch = await log.read(source, offset, bytes_max=READ_BYTES_MAX, timeout_s=1.0)
+            batch = await read_kept(log, source, offset, bytes_max=READ_BYTES_MAX, timeout_s=1.0)
             headers = batch.headers or [()] * len(batch)
             for at, key, value, pairs in zip(batch.offsets, batch.keys, batch.values, headers, strict=True):
                 if value is not None and at < end:

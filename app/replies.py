@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from app.bank import app
-from pelton import PeltonError, Topic, TopicPartition
+from pelton import PeltonError, Topic, TopicPartition, read_kept
 
 __all__ = ["Replies"]
 
@@ -76,7 +76,8 @@ class Replies(Generic[T]):
     async def _read(self, source: TopicPartition, offset: int) -> None:
         while True:
             try:
-                batch = await app.log_connection.read(source, offset, bytes_max=READ_BYTES_MAX, timeout_s=READ_S)
+                log = app.log_connection
+                batch = await read_kept(log, source, offset, bytes_max=READ_BYTES_MAX, timeout_s=READ_S)
                 offset = batch.next_offset
             except PeltonError as error:
                 logger.warning("cannot read replies, trying again: %s", error)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UserCodeError,
         VersionConflictError,
     )
+    from pelton.log.reading import read_kept
     from pelton.shell.agent import Agent
     from pelton.shell.app import App, current_event
     from pelton.shell.channel import Channel
@@ -96,6 +97,7 @@ __all__ = [
     "current_event",
     "hopping",
     "option",
+    "read_kept",
     "session",
     "sliding",
     "tumbling",
@@ -154,6 +156,7 @@ _HOMES = {
     "current_event": "pelton.shell.app",
     "hopping": "pelton.stream.windowing",
     "option": "pelton.shell.names",
+    "read_kept": "pelton.log.reading",
     "session": "pelton.stream.windowing",
     "sliding": "pelton.stream.windowing",
     "tumbling": "pelton.stream.windowing",

@@ -17,6 +17,7 @@ from pelton.errors import (
     UnavailableError,
 )
 from pelton.log.contract import OffsetRange, Position, TopicSpec
+from pelton.log.reading import read_kept
 from tests.contract.log_scene import MIB, Scene, batch_of, make_log, numbered, values_of, wait_for
 from tests.patience import PATIENCE_S
 
@@ -87,6 +88,8 @@ async def test_what_was_read_can_be_deleted(scene: Scene) -> None:
     assert (list(batch.offsets), list(batch.values)) == (list(range(20, 30)), numbered(10, 20))
     with pytest.raises(OffsetOutOfRangeError):
         await scene.log.read(one, 19, bytes_max=MIB, timeout_s=60.0)
+    kept = await read_kept(scene.log, one, 19, bytes_max=MIB, timeout_s=60.0)
+    assert list(kept.offsets) == list(range(20, 30))
     await scene.log.trim({one: 20, two: 0})
     assert await scene.log.offsets([one, two]) == ranges
 
@@ -249,6 +252,8 @@ async def test_a_read_past_the_end(scene: Scene, offset: int) -> None:
     with pytest.raises(OffsetOutOfRangeError) as caught:
         await scene.log.read(TopicPartition(topic, 0), offset, bytes_max=MIB, timeout_s=5)
     assert (caught.value.topic, caught.value.partition, caught.value.offset) == (topic, 0, offset)
+    with pytest.raises(OffsetOutOfRangeError):
+        await read_kept(scene.log, TopicPartition(topic, 0), offset, bytes_max=MIB, timeout_s=5)
 
 
 async def test_the_offset_at_a_time(scene: Scene) -> None:

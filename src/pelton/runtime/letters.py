@@ -17,6 +17,7 @@ import msgspec
 from pelton.batch import Headers, RecordBatch, TopicPartition
 from pelton.errors import ConfigurationError, StateCorruptedError
 from pelton.log.contract import Log
+from pelton.log.reading import read_kept
 from pelton.runtime.deadletter import REASON, dead_letter_topic
 
 __all__ = ["Letter", "LetterBox", "LetterQuery", "Mark", "Number", "letter_at", "marks_topic", "read_marks"]
@@ -183,7 +184,7 @@ async def _read(
         position = max(span.start, min(wanted, default=0), starts.get(source.partition, 0))
         end = min(span.end, max(wanted, default=span.end) + 1)
         while position < end:
-            batch = await log.read(source, position, bytes_max=_READ_BYTES, timeout_s=_READ_TIMEOUT_S)
+            batch = await read_kept(log, source, position, bytes_max=_READ_BYTES, timeout_s=_READ_TIMEOUT_S)
             yield batch
             position = batch.next_offset
 
