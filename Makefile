@@ -60,7 +60,7 @@ run: .venv/.runtime ## Run the application with simulated traffic; BROKER_URL=ka
 demo: .venv/.runtime ## The same at a pace for hours, in demo-data/: what is KEEP=600 seconds old is deleted
 	@export APP_DATADIR="$${APP_DATADIR:-demo-data}" BANK_RETENTION_S="$(KEEP)" RATE="$${RATE:-10}" ACCOUNTS="$${ACCOUNTS:-1000}" \
 		REQUESTS="$${REQUESTS:-1}" LOGS_RATE="$${LOGS_RATE:-5}" DEVICES="$${DEVICES:-10}" \
-		PELTON_TABLE_CACHE_BYTES_MAX="$${PELTON_TABLE_CACHE_BYTES_MAX:-67108864}"; \
+		PELTON_TABLE_CACHE_BYTES_MAX="$${PELTON_TABLE_CACHE_BYTES_MAX:-33554432}"; \
 		exec $(BIN)/python -m app.run $(ARGS)
 
 .PHONY: dev

@@ -34,11 +34,13 @@ import psutil
 
 from bench import machine, report
 from bench.progress import Progress
+from pelton.log.sqlite.database import WAL_BYTES_MAX
 
 __all__ = ["Sample", "Verdict", "figure", "judge"]
 
 PROJECT = Path(__file__).parent.parent
 MIB = 1024**2
+LOG_FILES = {"log.sqlite": "log", "log.sqlite-wal": "wal", "log.sqlite-shm": "wal"}
 #: How long the worker may take until it is ready, and all processes until they have ended.
 READY_S, STOP_S = 300.0, 30.0
 #: From a start on, what gathered meanwhile is worked off first: until nothing that waits is older than that. Sinks hold
@@ -55,8 +57,9 @@ DEGRADED_SHARE_MAX = 0.05
 class Sample:
     """One look. at_s: seconds since the first. level: what Home says; "silent" when it did not answer.
 
-    rss_mib: of each kind of process; log_mib: the log's file, with what lies free in it; state_mib: tables; other_mib:
-    what connectors read and write. kept_mib: the part of the log that is kept for ever; free_mib: its free pages.
+    rss_mib: of each kind of process; log_mib: the log's file, with what lies free in it; wal_mib: the write-ahead log
+    beside it; state_mib: tables; other_mib: what connectors read and write. kept_mib: the part of the log that is kept
+    for ever; free_mib: its free pages.
     """
 
     at_s: float
@@ -72,6 +75,7 @@ class Sample:
     log_mib: float
     state_mib: float
     other_mib: float
+    wal_mib: float = 0.0
     kept_mib: float = 0.0
     free_mib: float = 0.0
     topics_mib: dict[str, float] = field(default_factory=dict[str, float])
@@ -88,8 +92,12 @@ class Sample:
 
     @property
     def disk_mib(self) -> float:
-        """All that lies in the directory, but for what is to be kept for ever."""
-        return self.log_mib + self.state_mib + self.other_mib - self.kept_mib
+        """All that lies in the directory, but for what is to be kept for ever.
+
+        The log's write-ahead log counts as what it may take, from the start on: how soon it has taken that is chance.
+        """
+        wal_mib = max(self.wal_mib, WAL_BYTES_MAX / MIB)
+        return self.log_mib + wal_mib + self.state_mib + self.other_mib - self.kept_mib
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,7 @@ class Demo:
             dead_lettered=home.get("dead_lettered", 0),
             rss_mib=self._memory(),
             log_mib=sizes["log"] / MIB,
+            wal_mib=sizes["wal"] / MIB,
             state_mib=sizes["state"] / MIB,
             other_mib=sizes["other"] / MIB,
             kept_mib=kept,
@@ -266,7 +275,7 @@ class Demo:
             for name in names:
                 with suppress(FileNotFoundError):
                     status = (Path(directory) / name).lstat()
-                    kind = "log" if name.startswith("log.sqlite") and not within else "other"
+                    kind = LOG_FILES.get(name, "other") if not within else "other"
                     sizes["state" if "tables" in within else kind] += status.st_blocks * 512
         return sizes
 
@@ -320,7 +329,8 @@ def measure(directory: Path, progress: Progress, *, seconds: float, every_s: flo
             progress.tick(
                 f"{one.at_s / 60:.1f} min: {one.level} {'; '.join(one.reasons)[:200]} "
                 f"memory {one.memory_mib:,.0f} MiB, "
-                f"log {one.log_mib:,.0f} (free {one.free_mib:,.0f}, for ever {one.kept_mib:,.1f}), state "
+                f"log {one.log_mib:,.0f} (free {one.free_mib:,.0f}, for ever {one.kept_mib:,.1f}), "
+                f"write-ahead log {one.wal_mib:,.0f}, state "
                 f"{one.state_mib:,.0f}, other {one.other_mib:,.0f}, lag {one.lag:,} ({one.lag_s:.1f} s), "
                 f"{one.rate:,.0f}/s, {one.dead_lettered} dead letters"
             )
@@ -340,6 +350,7 @@ def figure(samples: Sequence[Sample]) -> str:
         end,
         [
             ("log", "#07c", [(s.at_s, s.log_mib) for s in samples]),
+            ("its WAL", "#3ad", [(s.at_s, s.wal_mib) for s in samples]),
             ("state", "#c60", [(s.at_s, s.state_mib) for s in samples]),
             ("other", "#888", [(s.at_s, s.other_mib) for s in samples]),
         ],
@@ -385,7 +396,7 @@ def text_of(samples: Sequence[Sample], verdict: Verdict) -> str:
             verdict.disk,
             *(
                 _growth(name, samples, [getattr(sample, f"{name}_mib") for sample in samples])
-                for name in ("log", "state", "other")
+                for name in ("log", "wal", "state", "other")
             ),
             verdict.kept,
         )

@@ -64,7 +64,7 @@ STALL_RETRY_S = 0.005
 STALL_TIMEOUT_S = 30.0
 
 _STORE_NAME = re.compile(r"(-?\d+)(?:\.\d+)?")
-_WAL_BYTES_MIN = 16 * 1024 * 1024
+_WAL_BYTES_MIN = 4 * 1024 * 1024
 _WIPED = "the store is a cache: it is wiped and restored from the changelog"
 _BY_KEY = itemgetter(0)
 #: How long the first copy is waited for when another process holds it, in seconds.
@@ -356,7 +356,7 @@ class RocksStores:
     """Opens RocksDB stores that share one memory budget.
 
     cache_bytes_max: what the block cache and the write buffers of all stores together may hold. The write-ahead log of
-        each store takes a quarter of that on disk, 16 MiB at least.
+        each store takes a quarter of that on disk, 4 MiB at least.
     """
 
     def __init__(self, cache_bytes_max: int = 256 * 1024 * 1024) -> None:
@@ -499,7 +499,7 @@ def _options(cache: Cache, buffers: WriteBufferManager, wal_bytes_max: int) -> O
     options.set_max_open_files(512)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
-    options.set_max_log_file_size(1024 * 1024)
+    options.set_max_log_file_size(256 * 1024)
     options.set_stats_dump_period_sec(0)
     options.set_stats_persist_period_sec(0)
     return options

@@ -34,9 +34,9 @@ def grown(name: str, per_hour: float, of: float) -> list[Sample]:
 def test_an_hour_in_which_nothing_grows_passes() -> None:
     verdict = judge(HOUR)
     assert verdict.passed
-    assert (verdict.memory.per_hour_mib, verdict.disk.per_hour_mib, verdict.disk.last_mib) == (0, 0, 104)
+    assert (verdict.memory.per_hour_mib, verdict.disk.per_hour_mib, verdict.disk.last_mib) == (0, 0, 168)
     assert "Home said ok 241 times; alive 241 times, ready 241 times" in text_of(HOUR, verdict)
-    assert figure(HOUR).count("polyline") == 4
+    assert figure(HOUR).count("polyline") == 5
 
 
 def test_what_grows_is_found_and_what_is_meant_to_grow_is_not_counted() -> None:
@@ -53,6 +53,8 @@ def test_what_grows_is_found_and_what_is_meant_to_grow_is_not_counted() -> None:
 
 def test_a_start_that_fills_what_is_bounded_is_no_growth() -> None:
     assert judge([replace(one, log_mib=min(80.0, one.at_s / 10)) for one in HOUR]).passed
+    assert judge(grown("wal_mib", 60.0, 0.0)).passed
+    assert not judge(grown("wal_mib", 60.0, 64.0)).disk.bounded
 
 
 @pytest.mark.parametrize(

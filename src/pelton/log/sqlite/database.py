@@ -27,7 +27,7 @@ _RETRY_S = 0.001
 _SYNCHRONOUS = ("off", "normal", "full")
 #: The write-ahead log is copied into the file after so many pages, and cut back to this size when it had to grow.
 _CHECKPOINT_PAGES = 1000
-_WAL_BYTES_MAX = 64 * 1024 * 1024
+WAL_BYTES_MAX = 64 * 1024 * 1024
 
 #: How many connections this process has to each file.
 _OPENED: Counter[Path] = Counter()
@@ -169,7 +169,7 @@ class Database:
             )
         self.execute(f"PRAGMA synchronous = {synchronous}")
         self.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        self.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}")
+        self.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
         self.execute("PRAGMA cache_size = -16384")
 
     def _insist(self, statement: str) -> sqlite3.Cursor:
@@ -263,7 +263,7 @@ class Database:
         it would grow for ever. This waits for them: those that begin meanwhile read the file itself.
         """
         with explaining(self.path), suppress(FileNotFoundError):
-            if self.path.with_name(f"{self.path.name}-wal").stat().st_size > _WAL_BYTES_MAX:
+            if self.path.with_name(f"{self.path.name}-wal").stat().st_size > WAL_BYTES_MAX:
                 self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
