@@ -15,7 +15,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 import msgspec
 
@@ -119,6 +119,8 @@ class ReplyPromise:
         self._asked = asked or "whoever reads it"
         self._receipt: asyncio.Future[Any] | None = None
         self._answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        #: Where traces are kept: done when the answer is there, or nobody waits for it any more.
+        self._over: asyncio.Future[None] | None = None
 
     def fulfill(self, value: Any) -> None:
         """Give the answer; a second one for the same request is ignored."""
@@ -142,8 +144,16 @@ class ReplyPromise:
         receipt.add_done_callback(resolved)
 
     def asking(self, tracing: Tracer | None) -> AbstractContextManager[None]:
-        """Return what surrounds the sending of the request, where traces are kept; they tell until the answer comes."""
-        return nullcontext() if tracing is None else tracing.asking(self._asked, self._answer)
+        """Return what surrounds the sending of the request, where traces are kept.
+
+        They tell until the answer comes, a wait for it has timed out, or the promise is forgotten.
+        """
+        if tracing is None:
+            return nullcontext()
+        over = self._over = asyncio.get_running_loop().create_future()
+        self._answer.add_done_callback(lambda answer: _end_likewise(over, answer))
+        finalize(self, _let_go, over).atexit = False
+        return tracing.asking(self._asked, over)
 
     @property
     def durable(self) -> Awaitable[Any]:
@@ -166,15 +176,40 @@ class ReplyPromise:
         """Wait for the answer. Raises: RequestTimeoutError, which is a TimeoutError; what `fail` was told."""
         done, _ = await asyncio.wait([self._answer], timeout=timeout_s)
         if not done and timeout_s is not None:
-            raise RequestTimeoutError(
+            error = RequestTimeoutError(
                 f"no answer within {timeout_s:g} s from {self._asked} to request {self.correlation_id}{self._place()}",
                 hint="it may be paused, behind, or yield nothing for this request: "
                 "`faust -A <app> agent list` tells how far it is",
             )
+            if self._over is not None:
+                _fail(self._over, error)
+            raise error
         return self._answer.result()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return (yield from self._answer.__await__())  # a generator of its own keeps the promise while it is awaited
+
+
+def _end_likewise(over: asyncio.Future[None], answer: asyncio.Future[Any]) -> None:
+    if answer.cancelled():
+        over.cancel()
+    elif (error := answer.exception()) is not None:
+        _fail(over, error)
+    elif not over.done():
+        over.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # nobody has to look at it
+
+
+def _let_go(future: asyncio.Future[None]) -> None:
+    """Cancel it from whichever thread a promise is forgotten in."""
+    loop = future.get_loop()
+    if not future.done() and not loop.is_closed():
+        loop.call_soon_threadsafe(future.cancel)
 
 
 class Replies:

@@ -51,7 +51,7 @@ class Tracer:
     def asking(self, asked: str, answer: asyncio.Future[Any]) -> Generator[None]:
         """Have a request that is sent within belong to a span that lasts until its answer is there.
 
-        asked: who answers.
+        asked: who answers. answer: done, or failed, or cancelled when nobody waits any more.
         """
         parent = current_span()
         if parent is None and not self._source.sampling.events:

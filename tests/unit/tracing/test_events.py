@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.trace import StatusCode
 
 import pelton
 from tests.unit.tracing.tracing_scene import id_of, parent_of, trace_of, traced
@@ -200,3 +202,40 @@ def test_a_request_lasts_until_its_answer_and_is_part_of_the_event() -> None:
         assert parent_of(ask) == id_of(asked)
         assert parent_of(answered) == id_of(send)
         assert trace_of(answered) == _TRACE
+
+
+def test_a_request_that_nobody_waits_for_any_more_ends_too() -> None:
+    """Its span is the parent of others, which would hang in the air."""
+    app = pelton.App("waits", topic_partitions=1)
+    questions = app.topic("questions", key_type=str, value_type=str)
+    silent = app.agent(app.topic("silence", value_type=str), name="silent")(_say_nothing)
+
+    @app.agent(questions, name="asks")
+    async def asks(stream: pelton.Stream[str]) -> None:
+        async for value in stream:
+            if value == "wait":
+                with pytest.raises(TimeoutError):
+                    await silent.ask(value, key="k", timeout=5)
+            else:
+                await silent.ask_nowait(value, key="k")
+
+    with traced(app) as driver:
+        driver.send("questions", "k", "wait")
+        driver.advance(10)
+        (ask,) = driver.spans("ask agent silent")
+        assert ask.status.status_code is StatusCode.ERROR
+        assert ask.attributes is not None
+        assert ask.attributes["error.type"] == "RequestTimeoutError"
+        driver.send("questions", "k", "forget")
+        driver.advance(1)
+        gc.collect()
+        driver.advance(1)
+        _, forgotten = driver.spans("ask agent silent")
+        assert forgotten.status.status_code is StatusCode.UNSET
+        asks_ = {id_of(span) for span in driver.spans("ask agent silent")}
+        assert {parent_of(span) for span in driver.spans("send silence")} == asks_
+
+
+async def _say_nothing(stream: pelton.Stream[str]) -> AsyncIterator[str]:
+    async for _ in stream.filter(lambda _: False):
+        yield ""
