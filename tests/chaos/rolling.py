@@ -14,9 +14,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +25,7 @@ from pelton.batch import TopicPartition
 from pelton.shell.guard import TOKEN_VARIABLE
 from pelton.testing.broker import Cluster
 from pelton.testing.deployment.__main__ import read_settings
+from tests.chaos.ending import DIRECTORY, REPORT, run
 from tests.chaos.judging import judge
 from tests.chaos.producing import Producer
 from tests.chaos.progress import Progress
@@ -247,8 +245,8 @@ async def roll(options: RollingOptions, say: Callable[[str], None]) -> RollingRe
 @click.option("--standbys", default=0, show_default=True, help="Warm copies of each partition.")
 @click.option("--session", default=30.0, show_default=True, help="Session timeout in seconds.")
 @click.option("--heartbeat", default=3.0, show_default=True, help="Seconds between heartbeats.")
-@click.option("--report", type=click.Path(path_type=Path), help="A file that takes the report as well.")
-@click.option("--directory", type=click.Path(path_type=Path), help="For everything that is written, and kept then.")
+@REPORT
+@DIRECTORY
 def main(
     rate: float,
     seed: int,
@@ -261,8 +259,6 @@ def main(
     directory: Path | None,
 ) -> None:
     """Run it, and tell what came of it."""
-    place = (directory or Path(tempfile.mkdtemp(prefix="pelton-rolling-"))).absolute()
-    place.mkdir(parents=True, exist_ok=True)
     settings = {
         **read_settings(ROOT / "deploy" / "cluster.env"),
         TOKEN_VARIABLE: secrets.token_urlsafe(32),
@@ -271,17 +267,12 @@ def main(
         "BROKER_HEARTBEAT_INTERVAL": f"{heartbeat:g}",
         "TABLE_STANDBY_REPLICAS": str(standbys),
     }
-    options = RollingOptions(place, rate, seed, rest, named, settings)
-    outcome = asyncio.run(roll(options, lambda what: click.echo(what, err=True)))
-    text = "\n".join(outcome.lines())
-    if report is not None:
-        report.write_text(text + "\n")
-    click.echo(text)
-    if not outcome.clean:
-        click.echo(f"what the workers and the brokers printed is in {place}", err=True)
-    elif directory is None:
-        shutil.rmtree(place)
-    sys.exit(0 if outcome.clean else 1)
+    run(
+        "rolling",
+        directory,
+        report,
+        lambda place, say: roll(RollingOptions(place, rate, seed, rest, named, settings), say),
+    )
 
 
 if __name__ == "__main__":
