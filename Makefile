@@ -171,6 +171,10 @@ screenshots: .venv/.dev ## Take the pictures of the web view for docs/images, of
 paint: .venv/.dev ## How long a browser that was never here waits for the first paint of each page, and what they weigh
 	$(BIN)/python -m tests.browser.paint $(ARGS)
 
+.PHONY: tour
+tour: .venv/.dev ## Kill one of three workers while somebody looks at a key, with pictures; ARGS="--headed --slow 1500" to watch it
+	$(BIN)/python -m tests.browser.tour $(ARGS)
+
 .PHONY: fuzz
 fuzz: .venv/.dev ## Throw RECORDS= random and malformed records of SEED= at a worker; ARGS="--broker kafka://" for Kafka
 	$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED) $(ARGS)
