@@ -97,7 +97,7 @@ function said(page, at) {
   }
 }
 
-const CHANGES = { changed: "changed since", added: "added since", removed: "removed since", same: "as now" };
+const CHANGES = { changed: "changed", added: "added", removed: "removed", same: "–" };
 
 /** Says whether one looks at the past, and how it differs from now. */
 function saidOfPast(found, at, lost) {
