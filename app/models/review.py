@@ -81,6 +81,10 @@ class WordCounts(msgspec.Struct, frozen=True):
         """Return the counts with some more of one label."""
         return msgspec.structs.replace(self, **{label: self.of(label) + count})
 
+    def minus(self, other: WordCounts) -> WordCounts:
+        """Return the counts without those of another."""
+        return WordCounts(*(self.of(label) - other.of(label) for label in LABELS))
+
     @property
     def total(self) -> int:
         """All labels together."""

@@ -2,6 +2,9 @@
 
 What a library keeps in the memory of its process, and a crash takes with it, is rows here: a word, and how often it was
 seen with each label. So it is learned with the event that teaches it, exactly once, and is there again after a restart.
+When more words are known than there may be, the rarest are forgotten: of a word that was seen once among thousands of
+texts nothing follows.
+
 The probabilities are those of river's MultinomialNB over a bag of words, to the last digit but rounding
 (tests/app/sentiment/test_scorers.py compares them; decisions/0030 tells why river is not asked itself).
 Source: C. D. Manning et al., Introduction to Information Retrieval, 2008, section 13.2.
@@ -11,14 +14,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from math import exp, log
 from typing import Protocol
 
 from app.models import LABELS, Label, WordCounts
 from app.sentiment.lexicon import polarity
 
-__all__ = ["REVIEWS", "VOCABULARY", "WORDS", "Counts", "CountsInMemory", "Learner", "words_of"]
+__all__ = ["REVIEWS", "VOCABULARY", "VOCABULARY_MAX", "WORDS", "Counts", "CountsInMemory", "Learner", "words_of"]
 
 #: What each word is taken to have been seen with each label, in addition (Laplace).
 SMOOTHING = 1.0
@@ -32,6 +35,9 @@ NEGATED = 3
 #: Words of one text that count, and letters of one word: what is longer is no prose.
 WORDS_MAX = 1_000
 LETTERS_MAX = 32
+#: Words that a learner knows at most. When there are more, the rarest quarter is forgotten: at once, so that whoever
+#: learns goes through all words once in thousands of new ones.
+VOCABULARY_MAX = 20_000
 
 _WORD = re.compile(r"[a-z][a-z']+")
 _NEGATION = re.compile(r"not|no|never|.*n't")
@@ -44,6 +50,10 @@ class Counts(Protocol):
 
     def __getitem__(self, key: str, /) -> WordCounts: ...
     def __setitem__(self, key: str, value: WordCounts, /) -> None: ...
+    def __delitem__(self, key: str, /) -> None: ...
+    def items(self) -> Iterable[tuple[str, WordCounts]]:
+        """Return words and their counts."""
+        ...
 
 
 class CountsInMemory(dict[str, WordCounts]):
@@ -54,10 +64,14 @@ class CountsInMemory(dict[str, WordCounts]):
 
 
 class Learner:
-    """What is known in the partition of the event that the agent is at. counts: word -> how often it was seen."""
+    """What is known in the partition of the event that the agent is at.
 
-    def __init__(self, counts: Counts | MutableMapping[str, WordCounts]) -> None:
+    counts: word -> how often it was seen. words_max: words that are known at most.
+    """
+
+    def __init__(self, counts: Counts | MutableMapping[str, WordCounts], words_max: int = VOCABULARY_MAX) -> None:
         self._counts = counts
+        self._words_max = words_max
 
     @property
     def taught(self) -> bool:
@@ -94,6 +108,18 @@ class Learner:
         self._counts[WORDS] = self._counts[WORDS].plus(label, words.total())
         if new:
             self._counts[VOCABULARY] = self._counts[VOCABULARY].plus("neutral", new)
+            if self._counts[VOCABULARY].total > self._words_max:
+                self._forget(self._words_max - self._words_max // 4)
+
+    def _forget(self, left: int) -> None:
+        """Forget all but so many words: the rarest, and of those that are as rare, the last of the alphabet."""
+        known = [(word, one) for word, one in self._counts.items() if word not in (REVIEWS, WORDS, VOCABULARY)]
+        known.sort(key=lambda row: (-row[1].total, row[0]))
+        words = self._counts[WORDS]
+        for word, one in known[left:]:
+            words = words.minus(one)
+            del self._counts[word]
+        self._counts[WORDS], self._counts[VOCABULARY] = words, WordCounts(neutral=left)
 
 
 def words_of(text: str) -> Counter[str]:

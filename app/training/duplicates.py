@@ -2,7 +2,8 @@
 
 A text is the set of its three-word pieces, numbers left out. Two texts are near-duplicates when these sets agree in
 four fifths (Jaccard). Sets that agree so far share one of sixteen bands of their MinHash with a probability of 0.9998;
-those that share one are compared exactly, so what is taken for a near-duplicate is one.
+those that share one are compared exactly, so what is taken for a near-duplicate is one. Of all texts that were taken in
+the latest 50,000 are known: what is nearly the same as an older one is taken in again.
 Source: J. Leskovec et al., Mining of Massive Datasets, 2014, sections 3.3 and 3.4.
 """
 
@@ -22,6 +23,8 @@ BANDS, ROWS = 16, 4
 #: Texts of one band that are compared, and pieces of one text.
 BAND_MAX = 8
 PIECES_MAX = 400
+#: Texts that are known at most: with rows of 2 kB for one of a hundred words, 100 MB.
+TEXTS_MAX = 50_000
 
 _WORD = re.compile(r"<\w+>|[^\W\d_]+")
 _PRIME = (1 << 61) - 1
@@ -30,17 +33,19 @@ _HASHES = [(_random.randrange(1, _PRIME), _random.randrange(_PRIME)) for _ in ra
 
 
 class Rows(Protocol):
-    """A table of lists of numbers: a band's texts, or a text's pieces."""
+    """A table of lists of numbers: a band's texts, a text's pieces, or the text at a place of the ring of texts."""
 
     def get(self, key: str, default: None = None, /) -> list[int] | None: ...
+    def pop(self, key: str, default: None, /) -> list[int] | None: ...
     def __setitem__(self, key: str, value: list[int], /) -> None: ...
 
 
 class NearDuplicates:
-    """The texts that were taken in. rows: a table, or a dict."""
+    """The texts that were taken in. rows: a table, or a dict. texts_max: how many of the latest are known."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, texts_max: int = TEXTS_MAX) -> None:
         self._rows = rows
+        self._texts_max = texts_max
 
     def is_new(self, number: int, text: str) -> bool:
         """Take a text in, unless one that it is a near-duplicate of was. number: its own. Returns: whether it is in."""
@@ -52,7 +57,25 @@ class NearDuplicates:
         self._rows[f"text {number}"] = sorted(pieces)
         for band in bands:
             self._rows[band] = [*(self._rows.get(band) or ()), number][-BAND_MAX:]
+        self._put_in_ring(number)
         return True
+
+    def _put_in_ring(self, number: int) -> None:
+        """Have a text take the place of the oldest one, which is forgotten."""
+        (taken_in,) = self._rows.get("taken in") or (0,)
+        place = f"place {taken_in % self._texts_max}"
+        for oldest in self._rows.get(place) or ():
+            self._forget(oldest)
+        self._rows[place], self._rows["taken in"] = [number], [taken_in + 1]
+
+    def _forget(self, number: int) -> None:
+        """Take a text out of its bands, which follow from its pieces."""
+        for band in _bands(self._rows.pop(f"text {number}", None) or ()):
+            left = [other for other in self._rows.get(band) or () if other != number]
+            if left:
+                self._rows[band] = left
+            else:
+                self._rows.pop(band, None)
 
 
 def pieces_of(text: str) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import islice, product
 
 from app import app
 from app.agents.mood import HOUR_S
@@ -10,6 +11,7 @@ from app.bank import message_sentiments, mood_alerts, questions, reviews, sentim
 from app.models import CHAT, Question, Review
 from app.sentiment import CountsInMemory, Learner, understood
 from app.sentiment.judging import Opinion
+from app.sentiment.learned import VOCABULARY, VOCABULARY_MAX
 from app.simulation import DEFAULT_START
 from app.simulation.reviews import BAD_HOURS, CYCLE_HOURS, PRODUCTS, review
 from app.tables import moods, words
@@ -34,6 +36,24 @@ def test_sentiments_equal_those_of_plain_python_over_crashes() -> None:
             if record.value.label is not None:
                 learner.learn(record.value.text, record.value.label)
         assert len(found) == len(sent)
+        assert driver.dead_letters() == []
+
+
+def test_no_more_words_are_kept_than_there_may_be_whatever_customers_write() -> None:
+    made = ["".join(letters) for letters in islice(product("abcdefghijklmnop", repeat=4), VOCABULARY_MAX + 3_000)]
+    texts = [" ".join(made[start : start + 900]) for start in range(0, len(made), 900)]
+    counts = CountsInMemory()
+    with Driver(app) as driver:
+        for number, text in enumerate(texts):
+            driver.send(reviews, "p", Review(f"r{number}", "p", f"Good. {text}", DEFAULT_START, 5), settle=False)
+        driver.crash(after=len(texts) - 2)
+        driver.start()
+        driver.settle()
+        for text in texts:
+            Learner(counts).learn(f"Good. {text}", "positive")
+        assert dict(words.items()) == counts
+        assert VOCABULARY_MAX * 3 // 4 <= counts[VOCABULARY].total == len(counts) - 3 < VOCABULARY_MAX
+        assert counts["good"].total == len(texts)
         assert driver.dead_letters() == []
 
 

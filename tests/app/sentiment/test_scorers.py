@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from random import Random
 from typing import Any
 
 import msgspec
@@ -9,10 +11,12 @@ import pytest
 from river.naive_bayes import MultinomialNB
 
 from app.commands.judge_sentiment import accuracies, labelled_texts, opinions_on, sample_file
+from app.deployment import NaiveBayes
 from app.llm import LanguageModel, ModelSettings
 from app.models import LABELS, Review
 from app.sentiment import CountsInMemory, Learner, aspects_of, polarity, understood, words_of
 from app.sentiment.judging import AspectScore, Opinion, Verdict
+from app.sentiment.learned import REVIEWS, VOCABULARY, WORDS
 from tests.app.llm.model_server import ModelServer, Say
 from tests.patience import PATIENCE_S
 
@@ -105,6 +109,26 @@ def test_who_is_believed() -> None:
     assert (third.by, third.label, third.score, third.aspects) == ("gpt", "neutral", 0.1, {"fees": -0.5})
     failed = understood(review("It is dreadful"), Opinion(why="the budget is spent"), learner)
     assert (failed.by, failed.why) == ("learned", "the budget is spent")
+
+
+def test_the_rarest_words_are_forgotten_when_there_are_too_many() -> None:
+    rng, counts, most = Random(7), CountsInMemory(), 40
+    learner = Learner(counts, most)
+    seen: Counter[str] = Counter()
+    for number in range(200):
+        often = rng.choices(["balance", "card", "fee", "loan", "branch"], k=3)
+        words = [*often, *("".join(rng.choices("abcdefgh", k=6)) for _ in range(rng.randrange(6)))]
+        learner.learn(" ".join(words), rng.choice(LABELS))
+        seen.update(words)
+        known = {word: one for word, one in counts.items() if word.islower()}
+        assert counts[VOCABULARY].total == len([word for word in counts if word not in (REVIEWS, WORDS, VOCABULARY)])
+        assert counts[VOCABULARY].total <= most
+        assert counts[REVIEWS].total == number + 1
+        NaiveBayes.of(counts).check()  # the sums agree with what is left
+    assert len(seen) > 5 * most
+    assert {word: known[word].total for word in ("balance", "card", "fee", "loan", "branch")} == {
+        word: seen[word] for word in ("balance", "card", "fee", "loan", "branch")
+    }
 
 
 @pytest.mark.parametrize("text", ["", "!!!", "\x00\ud7ff", "a" * 5_000, "日本語のレビュー", "not " * 1_200])

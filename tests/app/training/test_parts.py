@@ -124,8 +124,8 @@ def test_a_number_goes_whatever_stands_around_it(seed: int, before: str, behind:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32))
-def test_near_duplicates_are_those_that_a_comparison_with_all_finds(seed: int) -> None:
+@given(st.integers(0, 2**32), st.sampled_from([1, 4, 7, 100]))
+def test_near_duplicates_are_those_that_a_comparison_with_all_that_are_known_finds(seed: int, most: int) -> None:
     rng, texts = Random(seed), list[str]()
     words = [f"word{chr(97 + number)}" for number in range(26)]
     for _ in range(20):
@@ -133,13 +133,25 @@ def test_near_duplicates_are_those_that_a_comparison_with_all_finds(seed: int) -
         for _ in range(rng.randrange(3)):
             text[rng.randrange(len(text))] = rng.choice(words)
         texts.append(" ".join(text))
-    near, kept = NearDuplicates(dict[str, list[int]]()), list[str]()
+    rows, kept = dict[str, list[int]](), list[tuple[int, str]]()
+    near = NearDuplicates(rows, most)
     for number, text in enumerate(texts):
-        alike = max((jaccard(pieces_of(text), pieces_of(other)) for other in kept), default=0.0)
+        alike = max((jaccard(pieces_of(text), pieces_of(other)) for _, other in kept[-most:]), default=0.0)
         new = near.is_new(number, text)
         assert new == (alike < JACCARD_MIN)
         if new:
-            kept.append(text)
+            kept.append((number, text))
+    # Nothing is left of those that are not known any more.
+    alone = dict[str, list[int]]()
+    again = NearDuplicates(alone)
+    for number, text in kept[-most:]:
+        again.is_new(number, text)
+
+    def known(some: dict[str, list[int]]) -> dict[str, list[int]]:
+        return {key: value for key, value in some.items() if key.startswith(("text ", "band "))}
+
+    assert known(rows) == known(alone)
+    assert len(rows) - len(known(rows)) == min(most, len(kept)) + 1
 
 
 def test_a_customer_is_in_one_split_and_the_shares_are_right() -> None:
