@@ -6,8 +6,8 @@ Environment: BROKER_URL chooses the log as everywhere (sqlite:///… by default,
 SEED, REQUESTS, REVIEWS, QUESTIONS, FEEDBACK and MASTER_DATA go to the simulator of payments; LOGS_RATE to that of logs
 (lines a second), DEVICES to that of cash machines (how many), MODELS to that of deployments (seconds for each step),
 ORDERS to that of shoppers (orders a second; without, the services are not started), each 0 for none; WEB_PORT to the
-page. Master data is simulated on the embedded log only, unless the environment says otherwise: on Kafka, Debezium may
-bring it.
+page. Master data is not simulated where KAFKA_CONNECT_URL says that there is a Kafka Connect: Debezium brings it, and
+two writers of one topic would be no table of the database's.
 """
 
 from __future__ import annotations
@@ -16,18 +16,23 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from app.services import SERVICES
 
-__all__ = ["main"]
+__all__ = ["main", "simulators"]
 
-#: What is simulated beside the payments, unless the environment says otherwise.
-DEFAULTS = {
-    "REVIEWS": "2",
-    "QUESTIONS": "0.2",
-    "FEEDBACK": "0.5",
-    "MASTER_DATA": "0" if os.environ.get("BROKER_URL", "").startswith("kafka:") else "1",
+#: Variables of the simulator of payments -> its options, and what these are unless the environment says otherwise.
+OPTIONS = {
+    "RATE": ("--rate", ""),
+    "ACCOUNTS": ("--accounts", ""),
+    "REQUESTS": ("--requests", ""),
+    "SEED": ("--seed", ""),
+    "REVIEWS": ("--reviews", "2"),
+    "QUESTIONS": ("--questions", "0.2"),
+    "FEEDBACK": ("--feedback", "0.5"),
+    "MASTER_DATA": ("--master-data", "1"),
 }
 
 #: What all processes together may take to end before they are killed.
@@ -48,11 +53,11 @@ async def _run() -> int:
     services = [
         await _start(f"app.services.{name}", "worker", "-l", "warn", "--without-web", *_reload_options())
         for name in SERVICES
-        if _orders_rate() != "0"
+        if _orders_rate(os.environ) != "0"
     ]
-    simulators = [await _start("app", *command) for command in _simulators()]
+    feeding = [await _start("app", *command) for command in simulators(os.environ)]
     print(f"\n  The page: http://localhost:{port}/   (Ctrl-C ends)\n", flush=True)
-    processes = [*simulators, *services, worker]
+    processes = [*feeding, *services, worker]
     waits = [asyncio.create_task(wait) for wait in (stop.wait(), *(process.wait() for process in processes))]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     status = 0 if stop.is_set() else next((process.returncode for process in processes if process.returncode), 0)
@@ -69,33 +74,26 @@ def _reload_options() -> list[str]:
     return ["--reload", *watched]
 
 
-def _simulators() -> list[list[str]]:
+def simulators(environment: Mapping[str, str]) -> list[list[str]]:
     """Return the commands that feed the worker."""
-    names = {
-        "RATE": "--rate",
-        "ACCOUNTS": "--accounts",
-        "REQUESTS": "--requests",
-        "SEED": "--seed",
-        "REVIEWS": "--reviews",
-        "QUESTIONS": "--questions",
-        "FEEDBACK": "--feedback",
-        "MASTER_DATA": "--master-data",
-    }
-    given = [(option, os.environ.get(name, DEFAULTS.get(name))) for name, option in names.items()]
+    usual = {name: default for name, (_, default) in OPTIONS.items()}
+    if environment.get("KAFKA_CONNECT_URL"):
+        usual["MASTER_DATA"] = "0"
+    given = [(option, environment.get(name, usual[name])) for name, (option, _) in OPTIONS.items()]
     commands = [["simulate", *(word for option, value in given if value for word in (option, value))]]
-    if (rate := os.environ.get("LOGS_RATE", "20")) != "0":
+    if (rate := environment.get("LOGS_RATE", "20")) != "0":
         commands.append(["simulate-logs", "--rate", rate])
-    if (devices := os.environ.get("DEVICES", "50")) != "0":
+    if (devices := environment.get("DEVICES", "50")) != "0":
         commands.append(["simulate-telemetry", "--devices", devices])
-    if (every := os.environ.get("MODELS", "60")) != "0":
+    if (every := environment.get("MODELS", "60")) != "0":
         commands.append(["simulate-models", "--every", every])
-    if (rate := _orders_rate()) != "0":
+    if (rate := _orders_rate(environment)) != "0":
         commands.append(["simulate-orders", "--rate", rate])
     return commands
 
 
-def _orders_rate() -> str:
-    return os.environ.get("ORDERS", "0.5")
+def _orders_rate(environment: Mapping[str, str]) -> str:
+    return environment.get("ORDERS", "0.5")
 
 
 async def _start(program: str, *command: str) -> asyncio.subprocess.Process:

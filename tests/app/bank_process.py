@@ -89,6 +89,10 @@ class Bank:
         not_fed = dict.fromkeys(("LOGS_RATE", "DEVICES", "MODELS", "ORDERS", "MASTER_DATA"), "0")
         self.worker = self._start("app.run", WEB_PORT=str(self.port), **fed, **not_fed)
 
+    def run_all(self, **variables: str) -> None:
+        """Start all that `make run` starts, with its defaults but for these variables."""
+        self.worker = self._start("app.run", WEB_PORT=str(self.port), **variables)
+
     def _start(self, module: str, *words: str, **variables: str) -> subprocess.Popen[bytes]:
         with (self.directory / "worker.txt").open("ab") as output:
             return subprocess.Popen(
