@@ -16,7 +16,10 @@ __all__ = ["check_training"]
 
 @app.command()
 async def check_training(self: AppCommand) -> None:
-    """Check hashes, counts, offsets and rows of each version, and look for what should have been redacted."""
+    """Check all versions of the data for training.
+
+    Hashes, counts, offsets and rows of each, and whether there is anything that should have been redacted.
+    """
     wrong = 0
     for name, home in homes().items():
         held = manifests(home)

@@ -15,7 +15,7 @@ __all__ = ["evaluate_telemetry"]
 
 @app.command()
 async def evaluate_telemetry(self: AppCommand) -> None:
-    """Compare scores and alerts with the labels of the readings."""
+    """Compare telemetry's alerts with the labels."""
     labels: dict[tuple[str, float], bool] = {}
     async for entry in entries(readings.get_topic_name()):
         if (label := entry.headers.get("label")) is not None:

@@ -46,7 +46,10 @@ USAGE = {
 async def models(
     self: AppCommand, action: str, words: tuple[str, ...], *, stage: str, share: float, sha256: str, why: str, last: int
 ) -> None:
-    """List, train, publish, promote, retire or roll back models. A worker must run, to answer."""
+    """Train, publish, deploy and take back models.
+
+    A worker must run, to answer. Page: /models.
+    """
     if action not in USAGE or len(words) != len(USAGE[action].split()):
         asked = "; ".join(f"{name} {usage}".strip() for name, usage in USAGE.items())
         raise ConfigurationError(f"no such order: {action} {' '.join(words)}".rstrip(), hint=f"one of: {asked}")

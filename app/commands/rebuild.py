@@ -57,7 +57,10 @@ class _Ledger:
 
 @app.command()
 async def rebuild_balances(self: AppCommand) -> None:
-    """Work all balances out anew from the first event on, and compare them with the read model."""
+    """Work all balances out anew, and compare them.
+
+    From the first event on, beside running workers; the read model should be the same.
+    """
     held = {
         entry.key: msgspec.json.decode(entry.value, type=Balance)
         async for entry in entries(balances.changelog_topic_name)

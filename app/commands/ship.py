@@ -75,7 +75,10 @@ def _piece(lines: list[bytes], end: int) -> Piece:
     option("--follow", is_flag=True, help="Wait for further lines until Ctrl-C."),
 )
 async def ship(self: AppCommand, files: tuple[str, ...], *, service: str | None, follow: bool) -> None:
-    """Send the lines of log files, behind those that were sent before."""
+    """Send the lines of log files that are not sent yet.
+
+    A file goes on where the last run stopped; --follow waits for more lines. Page: /logs/page.
+    """
     shipments = [_Shipment(Path(file), service or Path(file).name.split(".")[0]) for file in files]
     await _resume(shipments)
     for shipment in shipments:

@@ -51,7 +51,13 @@ class _Identified(msgspec.Struct):
     option("--questions", type=float, default=0, show_default=True, help="Questions of customers a second, beside."),
     option("--feedback", type=float, default=0, show_default=True, help="People's words on anomalies a second."),
     option("--master-data", type=float, default=0, show_default=True, help="Changes of customers a second, beside."),
-    option("--start", type=float, default=DEFAULT_START, show_default=True, help="Event time of the first day."),
+    option(
+        "--start",
+        type=float,
+        default=DEFAULT_START,
+        show_default=True,
+        help="Event time of the first payment, seconds since the epoch.",
+    ),
 )
 async def simulate(
     self: AppCommand,
@@ -68,7 +74,12 @@ async def simulate(
     master_data: float,
     start: float,
 ) -> None:
-    """Send card payments with labelled fraud, and what goes with them: requests, logs, reviews, chat, feedback."""
+    """Send payments, some of them thieves', and more beside.
+
+    Beside the payments go requests to accounts, and terminals' lines in HUB_DIRECTORY; with a rate of their own also
+    reviews, questions, people's feedback and master data. A run goes on where the last one stopped. Pages: /payments,
+    /analytics, /ledger; for what is beside, those of its own command (simulate-reviews, …).
+    """
     async with asyncio.TaskGroup() as group:
         beside: list[asyncio.Task[Any]] = [group.create_task(send_requests(seed, customers, requests))]
         beside += [group.create_task(send_reviews(reviews, seed))] if reviews else []

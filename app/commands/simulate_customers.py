@@ -24,7 +24,10 @@ __all__ = ["send_customers", "simulate_customers"]
     option("--count", type=int, default=0, help="Stop after so many rows; 0 for never."),
 )
 async def simulate_customers(self: AppCommand, *, rate: float, customers: int, seed: int, count: int) -> None:
-    """Send rows of customers: all at first, then those that change; each run begins anew."""
+    """Send customers' master data, as Debezium would.
+
+    All rows at first, then those that change; each run begins anew. Page: /customers.
+    """
     await send_customers(rate, customers, seed, count)
 
 

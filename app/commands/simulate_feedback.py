@@ -32,7 +32,10 @@ PAUSE_S = 2.0
     option("--count", type=int, default=0, help="Stop after so many; 0 for never."),
 )
 async def simulate_feedback(self: AppCommand, *, rate: float, accounts: int, seed: int, count: int) -> None:
-    """Say of judged payments whether the judgement is right; the page /anomalies shows what it comes to."""
+    """Say of judged payments whether that is right.
+
+    It knows the truth about what `simulate` sends with the same seed and accounts. Page: /anomalies.
+    """
     sent = await send_feedback(Plan(seed=seed, accounts=accounts), rate, count)
     print(f"sent {sent:,} words on judgements")
 

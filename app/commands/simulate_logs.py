@@ -26,7 +26,10 @@ __all__ = ["simulate_logs"]
     option("--start", type=float, default=0, help="Event time of the first line, seconds since the epoch; 0 for now."),
 )
 async def simulate_logs(self: AppCommand, *, rate: float, speed: float, seed: int, count: int, start: float) -> None:
-    """Send what six services log, with incidents."""
+    """Send what six services log, with incidents.
+
+    An incident comes every ten minutes of event time: --speed 60 makes ten minutes of ten seconds. Page: /logs/page.
+    """
     plan = ServicesPlan(seed, rate, start or float(int(time.time())))
     await send_paced(lines_from(plan), _send, noun="lines", rate=rate * speed, count=count)
 

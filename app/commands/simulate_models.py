@@ -27,7 +27,11 @@ BACK_EVERY = 6
     option("--last", type=int, default=500, show_default=True, help="Train on so many reviews of each partition."),
 )
 async def simulate_models(self: AppCommand, *, every: float, count: int, last: int) -> None:
-    """Train a model of the latest reviews again and again; shadow, canary, production, and back now and then."""
+    """Train and deploy a model of reviews, again and again.
+
+    Each version is a shadow, then a canary, then in production; some are damaged, some are taken back. It waits for
+    reviews with stars, and for a worker. Page: /models.
+    """
     published = 0
     while not count or published < count:
         made = await trained_from_reviews(last)

@@ -21,7 +21,10 @@ __all__ = ["simulate_orders"]
     option("--prefix", default="", help="What their ids begin with; the time of the start when there is none."),
 )
 async def simulate_orders(self: AppCommand, *, rate: float, seed: int, count: int, prefix: str) -> None:
-    """Send orders; what becomes of them is on the page /shop, if the services run."""
+    """Send orders of shoppers, who have accounts.
+
+    Something comes of them if the three services run: faust -A app.services.orders worker, and so on. Page: /shop.
+    """
     for number, (account, command) in enumerate(shoppers()):
         await (await accounts.send(account, command, command_id=f"shoppers:{number}"))
     await send_paced(purchases(seed, prefix or f"sim{time.time():.0f}"), _send, noun="orders", rate=rate, count=count)

@@ -26,7 +26,10 @@ READ_S = 5.0
     option("--count", type=int, default=0, help="Stop after so many questions; 0 for never."),
 )
 async def simulate_questions(self: AppCommand, *, rate: float, seed: int, count: int) -> None:
-    """Send customers' questions; the answers are on the page /chat, account by account."""
+    """Send customers' questions, consents and ratings.
+
+    Pages: /chat, account by account, /chat/desk with those that wait for a person, /training with what is made of them.
+    """
     sent = await send_questions(rate, seed, count)
     print(f"sent {sent:,} questions")
 

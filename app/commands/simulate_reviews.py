@@ -24,7 +24,10 @@ __all__ = ["send_reviews", "simulate_reviews"]
     option("--count", type=int, default=0, help="Stop after so many reviews; 0 for never."),
 )
 async def simulate_reviews(self: AppCommand, *, rate: float, seed: int, count: int) -> None:
-    """Send reviews of products, each of which has bad hours now and then."""
+    """Send reviews of products, which have bad hours.
+
+    A minute of event time passes from one review to the next, and windows close by the hour. Page: /reviews.
+    """
     sent = await send_reviews(rate, seed, count)
     print(f"sent {sent:,} reviews")
 

@@ -32,7 +32,10 @@ __all__ = ["shuttle", "simulate_telemetry", "water_flow"]
 async def simulate_telemetry(
     self: AppCommand, *, devices: int, period: float, speed: float, seed: int, count: int, start: float, data: str
 ) -> None:
-    """Send devices' readings, late and out of order, with labelled faults."""
+    """Send devices' readings, late and with faults.
+
+    Readings come out of order, some late, some never; what is wrong with one is its label. Page: /devices/page.
+    """
     begin = start or float(int(time.time()))
     known: dict[str, Iterable[ArrivingReading]] = {
         "simulated": arrivals(DevicesPlan(seed, devices, period, begin)),

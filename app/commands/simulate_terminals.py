@@ -23,7 +23,10 @@ __all__ = ["simulate_terminals"]
     option("--count", type=int, default=0, help="Stop after so many; 0 for never."),
 )
 async def simulate_terminals(self: AppCommand, *, via: str, url: str, rate: float, seed: int, count: int) -> None:
-    """Send what card terminals do to a hub that has HUB_WEBHOOK_SECRET or HUB_SYSLOG_PORT, as this command has it."""
+    """Send what card terminals do, to the hub.
+
+    The hub has HUB_WEBHOOK_SECRET or HUB_SYSLOG_PORT set, and this command the same. Page: /hub.
+    """
     secret, port = os.environ.get("HUB_WEBHOOK_SECRET", ""), os.environ.get("HUB_SYSLOG_PORT", "")
     link: AbstractAsyncContextManager[Send]
     if via == "webhook" and secret:

@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 from pathlib import Path
 
+import click
 import pytest
 from faust.cli.base import cli
 
@@ -83,3 +84,17 @@ def test_the_pages_answer() -> None:
     with Driver(app) as driver:
         missing = [path for path in sorted(paths) if driver.request("GET", path).status == HTTPStatus.NOT_FOUND]
     assert missing == []
+
+
+def test_the_list_of_commands_says_what_each_one_does() -> None:
+    ours = {
+        name: one for name, one in cli.commands.items() if getattr(one.callback, "__module__", "").startswith("app.")
+    }
+    assert {"simulate", "simulate-orders", "models", "ship"} <= set(ours)
+    cut = [name for name, command in ours.items() if command.get_short_help_str(56).endswith("...")]
+    assert cut == [], "the first sentence is too long for the list"
+    for name, command in ours.items():
+        unsaid = [option.opts for option in command.params if isinstance(option, click.Option) and not option.help]
+        assert not unsaid, name
+        if name.startswith("simulate"):
+            assert re.search(r"Pages?: /", command.help or ""), name
