@@ -122,5 +122,11 @@ byId("ask").addEventListener("submit", async (submission) => {
   byId("send").disabled = false;
   byId("text").focus();
 });
-byId("account").addEventListener("change", look);
+// The account is in the address too, so that the page comes back to this conversation, and may be linked to.
+byId("account").addEventListener("change", () => {
+  history.replaceState(null, "", `?${new URLSearchParams({ account: byId("account").value.trim() })}`);
+  look();
+});
+const asked = new URLSearchParams(location.search).get("account");
+if (asked) byId("account").value = asked;
 look();

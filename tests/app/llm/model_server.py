@@ -19,7 +19,7 @@ Behaviour = Callable[["ModelServer", web.Request, Request], Any]
 class Say:
     """An answer as a model gives it: in pieces, with tool calls, a refusal, or an end of another kind.
 
-    usage: (prompt, completion) tokens. delay: before each piece, something that is awaited.
+    usage: (prompt, completion) tokens. pause: what is waited for in the middle of it.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Say:
         finish: str | None = "stop",
         usage: tuple[int, int] = (100, 20),
         raw: bytes = b"",
+        pause: asyncio.Event | None = None,
     ) -> None:
         self.text = text
         self.calls = calls or []
@@ -38,6 +39,7 @@ class Say:
         self.finish = "tool_calls" if self.calls else finish
         self.usage = usage
         self.raw = raw
+        self.pause = pause
 
     def chunks(self) -> list[dict[str, Any]]:
         size = max(7, len(self.text) // 50)
@@ -90,7 +92,10 @@ class ModelServer:
         """Answer with server-sent events, as the API streams."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for choice in say.chunks():
+        chunks = say.chunks()
+        for index, choice in enumerate(chunks):
+            if say.pause is not None and index == len(chunks) // 2:
+                await say.pause.wait()
             await response.write(_event({"choices": [choice], "usage": None}))
         if say.raw:
             await response.write(say.raw)
