@@ -12,6 +12,7 @@ from app.models import Device, DeviceAlert, DeviceMinute, MetricSummary, Reading
 from pelton import ConfigurationError, WindowResult
 
 __all__ = [
+    "AHEAD_MAX_S",
     "GRACE_S",
     "HEARTBEAT_S",
     "Metrics",
@@ -28,11 +29,16 @@ __all__ = [
 HEARTBEAT_S = 60.0
 #: How late a reading may come and still be in its minute.
 GRACE_S = 120.0
+#: How far a device's clock may be ahead of the time at which its reading came.
+AHEAD_MAX_S = 300.0
 
 
-def is_late(device: Device, reading: Reading) -> bool:
-    """Return whether a reading is not later than one before, by the device's clock; the same one again, too."""
-    return reading.ts <= device.ts
+def is_late(device: Device, reading: Reading, came: float) -> bool:
+    """Return whether a reading is not later than one before, by the device's clock; the same one again, too.
+
+    So is one of the future: nothing would be later than it. came: when it did, seconds since the epoch.
+    """
+    return reading.ts <= device.ts or reading.ts > came + AHEAD_MAX_S
 
 
 def after_late(device: Device) -> Device:

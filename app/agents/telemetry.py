@@ -1,9 +1,9 @@
 """Watch over devices: what each came to per minute, when one is missing, and when its readings are unusual.
 
 Readings come late and out of order. `summarize` puts each into its minute by the device's own clock, and a minute is
-final two minutes later. `watch_devices` learns what is usual from readings in the order of the device's clock; one
-that comes late only tells that the device lives. Detectors are local variables, made again of their table: they end
-with the agent's run, so they never know more than what is committed (see `app.detector`).
+final two minutes later. `watch_devices` learns what is usual from readings in the order of the device's clock; one that
+comes late, or from the future, only tells that the device lives. Detectors are local variables, made again of their
+table: they end with the agent's run, so they never know more than what is committed (see `app.detector`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pelton
 from app.anomaly import of_reading
 from app.bank import app, device_alerts, device_minutes, late_readings, readings, scored_readings, suspects
 from app.device_rules import (
+    AHEAD_MAX_S,
     GRACE_S,
     HEARTBEAT_S,
     Metrics,
@@ -31,7 +32,7 @@ from app.device_rules import (
 from app.loading import load
 from app.models import DeviceMinute, Reading, ScoredReading
 from app.tables import detectors, devices
-from pelton import FiredTimer, Stream
+from pelton import FiredTimer, Stream, current_event
 from pelton.aggregate import Count
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ DETECTORS_MAX = 1_000
 async def summarize(stream: Stream[Reading]) -> AsyncIterator[DeviceMinute]:
     """Send each minute of each device on, once, when it is final."""
     windows = stream.window(
-        pelton.tumbling(60), time=Reading.ts, grace=GRACE_S, late=late_readings, max_future=300, retention=3600
+        pelton.tumbling(60), time=Reading.ts, grace=GRACE_S, late=late_readings, max_future=AHEAD_MAX_S, retention=3600
     )
     async for minute in windows.agg(readings=Count(), metrics=Metrics()).on_close():
         yield minute_of(minute)
@@ -69,7 +70,9 @@ async def watch_devices(stream: Stream[Reading]) -> AsyncIterator[ScoredReading]
         name, device = one.device, devices[one.device]
         timers.set("heartbeat", after=HEARTBEAT_S)  # by the readings of others
         timers.set("heartbeat by the clock", after=HEARTBEAT_S, clock="wall")  # where the partition has no others
-        if is_late(device, one):
+        event = current_event()
+        assert event is not None
+        if is_late(device, one, event.message.timestamp):
             devices[name] = after_late(device)
             continue
 

@@ -73,6 +73,23 @@ def test_each_reading_is_in_the_minute_of_its_own_time_whenever_it_comes() -> No
         assert driver.request("GET", "/devices/device?id=x").status == 404
 
 
+def test_what_a_wrong_clock_says_is_put_aside_and_spoils_nothing() -> None:
+    sent = [(0, 0), (330, 20), (319, 20), (10**8, 40), (60, 60), (600, 600), (30, 601), (31, 602)]
+    with Driver(app) as driver:
+        for number, (ts, came) in enumerate(sent):
+            driver.send(readings, "d", reading(ts, t=float(ts)), ts=START + came)
+            if number % 3 == 2:
+                driver.crash()
+                driver.start()
+        put_aside = [record.value.ts - START for record in driver.read(late_readings)]
+        assert put_aside == [330, 10**8, 60, 30, 31], "two of the future, three whose minute was final"
+        minutes = [(record.value.start - START, record.value.readings) for record in driver.read(device_minutes)]
+        assert minutes == [(0, 1), (300, 1)]
+        device = driver.request("GET", "/devices/device?id=d").json()
+        assert (device["ts"] - START, device["values"]) == (600, {"t": 600.0})
+        assert (device["readings"], device["late"]) == (8, 5)
+
+
 def test_a_device_that_is_not_heard_of_is_missing_once_until_it_is_back() -> None:
     with Driver(app, start=START) as driver:
         driver.send(readings, "d", reading(0), ts=START)
