@@ -15,6 +15,7 @@ __all__ = [
     "DERIVED",
     "EVENTS",
     "FOR_EVER",
+    "MASTER_DATA",
     "ORDERS",
     "PIECES",
     "WAREHOUSE",
@@ -48,6 +49,8 @@ FOR_EVER = -1
 
 #: How long an order is remembered after the last that happened to it.
 ORDERS = remembered(timedelta(days=90))
+#: How long it is known what master data were.
+MASTER_DATA = remembered(timedelta(days=7))
 #: How long analysts find files in the warehouse of the hub.
 WAREHOUSE = remembered(timedelta(days=90))
 #: How long the changelogs of windows say that one has expired, for stores that come back late.
