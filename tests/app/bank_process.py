@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import aiohttp
 import msgspec
+import psutil
 from yarl import URL
 
 from app.models import Transaction
@@ -112,7 +113,11 @@ class Bank:
         return status
 
     def kill(self) -> None:
-        """End the worker as a power cut would."""
+        """End the worker, and all that it started, as a power cut would."""
+        assert self.worker is not None
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.worker.pid).children(recursive=True):
+                child.kill()
         self.stop(signal.SIGKILL)
 
     def start_command(self, *words: str) -> subprocess.Popen[bytes]:
