@@ -16,6 +16,8 @@ from tests.patience import PATIENCE_S
 
 HERE = Path("/data/3")
 
+MIB = 1024**2
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -99,3 +101,16 @@ def test_further_copies_that_nobody_has_used_for_long_are_deleted(tmp_path):
     in_use[1].write({"balances": TableWrites([(b"a", b"1")], position=1)})
     for store in in_use:
         store.close()
+
+
+def test_what_a_store_keeps_beside_its_rows_is_bounded(tmp_path: Path) -> None:
+    """As RocksDB has written it down: its own limits are a gibibyte for the list of files, and none for the log."""
+    stores = RocksStores(32 * MIB)
+    store = stores.open(tmp_path, 0, ["balances"])
+    (file,) = (tmp_path / "0").glob("OPTIONS-*")
+    options = dict(line.strip().split("=", 1) for line in file.read_text().splitlines() if "=" in line)
+    store.close()
+    assert options["max_total_wal_size"] == str(8 * MIB)
+    assert options["max_manifest_file_size"] == str(MIB)
+    assert options["max_log_file_size"] == str(MIB // 4)
+    assert options["keep_log_file_num"] == "2"
