@@ -69,7 +69,7 @@ async def test_nobody_can_tell_of_a_topic_that_no_agent_reads(tmp_path: Path) ->
 
 def told(scene: Scene, **fields: Any) -> dict[str, Any]:
     """Return what the command says of the partition; complete: one commit of ten was seen."""
-    return {"topic": f"{scene.run}-orders", "partition": 0, "end": 1, "complete": 0.1, **fields}
+    return {"topic": f"{scene.run}-orders", "partition": 0, "end": 1, "complete": 0.1, "gathers_s": 0.0, **fields}
 
 
 def in_order(metrics: str) -> str:

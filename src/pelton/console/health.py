@@ -57,7 +57,8 @@ def _of(worker: Colleague, *, several: bool) -> Iterator[tuple[Level, str]]:
     if told is None:
         # A worker without a web server is one that somebody started so.
         if worker.member.address:
-            yield "degraded", f"{name or 'a worker: '}{worker.silent}"
+            told_whose = worker.member.address in worker.silent
+            yield "degraded", worker.silent if told_whose else f"{name or 'a worker: '}{worker.silent}"
         return
     for trouble in told.troubles:
         yield "bad", f"{name}{trouble}"

@@ -498,8 +498,8 @@ def _options(cache: Cache, buffers: WriteBufferManager, wal_bytes_max: int) -> O
     options.set_max_total_wal_size(wal_bytes_max)
     options.set_max_open_files(512)
     options.set_max_background_jobs(2)
-    # Each flush adds some kilobytes to the list of files, which is written anew from this size on. RocksDB's default is a
-    # gibibyte; of a thousand files, it takes a tenth of this.
+    # Each flush adds some kilobytes to the list of files, which is written anew from this size on. RocksDB's default is
+    # a gibibyte; of a thousand files, it takes a tenth of this.
     options.set_max_manifest_file_size(1024 * 1024)
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(256 * 1024)

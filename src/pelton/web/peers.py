@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 
@@ -53,7 +54,7 @@ class Peers:
         except TimeoutError as error:
             raise UnavailableError(f"worker {address} did not answer within {_ANSWER_S:.0f} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: an address that is none
-            raise UnavailableError(f"worker {address} did not answer: {error or type(error).__name__}") from error
+            raise UnavailableError(f"worker {address} did not answer: {_reason(error)}") from error
         if answer.status != 200:
             raise UnavailableError(f"worker {address} answered {answer.status}")
         return body
@@ -71,3 +72,11 @@ class Peers:
         if session is not None:
             await session.close()
             await asyncio.sleep(0)  # aiohttp closes its transports in the loop's next turn
+
+
+def _reason(error: Exception) -> str:
+    """Return why, in words for people: aiohttp tells of its own settings, and has no words for some errors."""
+    number = getattr(error, "errno", None)
+    if isinstance(error, OSError) and isinstance(number, int) and number > 0:
+        return os.strerror(number).lower()
+    return str(error) or type(error).__name__

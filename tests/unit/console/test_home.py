@@ -85,7 +85,7 @@ async def test_a_worker_that_is_silent_is_told_and_hides_nothing_of_the_others()
     assert [one.number for one in told["workers"][2]["partitions"]] == [2], "what it has, the group knows"
     assert told["health"]["level"] == "degraded"
     reasons = [text for _, text in told["health"]["reasons"]]
-    assert any("127.0.0.1:2 did not answer" in text for text in reasons)
+    assert "worker 127.0.0.1:2 did not answer within 2 s" in reasons
     assert "no worker has partition 3" in reasons
 
 
