@@ -1,6 +1,6 @@
 // Keeps devices and alerts current. Everything that comes from the server is put in as text, never as markup.
 
-import { ask, byId, element, keep, when } from "/static/console/dom.js";
+import { ask, byId, element, keep, plural, when } from "/static/console/dom.js";
 import { connection, watch } from "/static/console/live.js";
 
 const PERIOD_MS = 2000;
@@ -16,7 +16,7 @@ function deviceItem(device) {
   const name = element("button", "link", device.device);
   name.type = "button";
   name.addEventListener("click", () => { shown = device.device; showDevice(); });
-  const head = [name, element("span", "soft", `${when(device.ts)}, ${device.readings} readings, ${device.late} late, score ${device.score.toFixed(2)}`)];
+  const head = [name, element("span", "soft", `${when(device.ts)}, ${plural(device.readings, "reading")}, ${device.late} late, score ${device.score.toFixed(2)}`)];
   if (device.missing) head.push(element("span", "rule", "missing"));
   if (device.anomalous) head.push(element("span", "rule", "unusual"));
   return item(head, values(device.values));
@@ -35,7 +35,7 @@ function alertItem(alert) {
 
 function minuteItem(minute) {
   const metrics = Object.entries(minute.metrics).map(([name, one]) => `${name} ${one.mean.toFixed(1)} (${one.low} to ${one.high})`);
-  return item([element("span", "", when(minute.start)), element("span", "soft", `${minute.readings} readings${minute.final ? "" : ", not final"}`)], metrics.join(", "));
+  return item([element("span", "", when(minute.start)), element("span", "soft", `${plural(minute.readings, "reading")}${minute.final ? "" : ", not final"}`)], metrics.join(", "));
 }
 
 async function asked(path) {

@@ -52,7 +52,7 @@ async def test_the_last_value_is_that_of_the_latest_time_and_late_ones_are_count
     await expect(page.locator("#device-title")).to_have_text(f"Minutes of {device}")
     minutes = page.locator("#minutes > li")
     await expect(minutes).to_have_count(2)
-    await expect(minutes.first).to_contain_text("1 readings, not final")
+    await expect(minutes.first).to_contain_text("1 reading, not final")
     await expect(minutes.last).to_contain_text("2 readings, not final")
     await expect(minutes.last).to_contain_text("temperature_c 19.5 (19 to 20)")
 
