@@ -112,6 +112,8 @@ class App(Declarations, Entities, Connectors, LeaderOnly, Querying, Viewing, fau
         options["Router"] = Router
         options.setdefault("Worker", Worker)
         self.declared_topics: list[Topic[Any, Any]] = []
+        #: Of commands to entities, which this program has, or asks.
+        self.command_topics: list[Topic[Any, Any]] = []
         self.declared_channels: list[Channel[Any]] = []
         self._tables: dict[str, Any] = {}
         #: The paths of pages that anybody may ask who signs.
@@ -273,7 +275,8 @@ class App(Declarations, Entities, Connectors, LeaderOnly, Querying, Viewing, fau
 
     def _layout(self, name: str) -> TopicSpec:
         """Return how a topic is to be made when something is sent to it before a worker has declared it."""
-        specs = [spec for topic in self.declared_topics for spec in topic.specs() if spec.name == name]
+        topics = [*self.declared_topics, *self.command_topics]
+        specs = [spec for topic in topics for spec in topic.specs() if spec.name == name]
         spec = max(specs, key=lambda one: one.partitions or 0, default=TopicSpec(name))
         return replace(spec, partitions=spec.partitions or int(self.conf.topic_partitions))
 

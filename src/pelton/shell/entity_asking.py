@@ -54,7 +54,7 @@ def command_topic(
     owner: the id of the application that has the entities. Raises: ConfigurationError.
     """
     event_types(commands, f'entity "{name}": commands')
-    return Topic(
+    topic: Topic[Any, Any] = Topic(
         app,
         (f"{owner}-{name}-commands",),
         key_type=key_type,
@@ -63,6 +63,8 @@ def command_topic(
         value_serializer="json",
         options=TopicOptions(partitions=partitions, retention=retention, internal=True),
     )
+    app.command_topics.append(topic)  # a command may come before a worker has declared it
+    return topic
 
 
 class EntityAsking(Generic[K]):

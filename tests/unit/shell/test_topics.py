@@ -6,11 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pelton import App, Topic
 from pelton.errors import ConfigurationError
 from pelton.shell.topic import as_headers
+from pelton.shell.topic_keeping import upkeep
+
+
+class Drink(msgspec.Struct):
+    """A command."""
 
 
 @pytest.fixture
@@ -86,3 +92,15 @@ def test_topics_derived_from_others(app: App) -> None:
 def test_send_soon_needs_an_event(app: App) -> None:
     with pytest.raises(ConfigurationError, match="within an agent"):
         app.topic("t").send_soon(value=1)
+
+
+async def test_commands_that_come_before_a_worker_make_their_topic_as_it_is_declared(tmp_path: Path) -> None:
+    app = App("gateway", broker=f"sqlite:///{tmp_path}/log.sqlite", datadir=str(tmp_path))
+    tabs = app.entity_client("tabs", of="bar", commands=Drink, partitions=3, retention=90)
+    try:
+        await app.open_log()
+        await (await tabs.send("ann", Drink()))
+        (made,) = (await upkeep(app.log_connection).states(["bar-tabs-commands"])).values()
+        assert (made.partitions, made.config["retention.ms"]) == (3, "90000")
+    finally:
+        await app.close_log()
