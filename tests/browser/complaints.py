@@ -1,12 +1,15 @@
-"""What a browser finds wrong with a page: errors, warnings, violations of the policy, requests to elsewhere."""
+"""Browsers and pages for tests, and what a browser finds wrong with a page: errors, warnings, requests to elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
-from playwright.async_api import ConsoleMessage, Page, Request
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
-__all__ = ["Complaints"]
+from tests.patience import PATIENCE_S
+
+__all__ = ["Complaints", "faultless_page", "new_visitor"]
 
 
 class Complaints:
@@ -31,3 +34,26 @@ class Complaints:
         """Raise AssertionError when there was any. provoked: parts of messages that the test itself provokes."""
         left = [one for one in self.found if not any(part in one for part in provoked)]
         assert left == []
+
+
+@asynccontextmanager
+async def new_visitor(browser: Browser, base_url: str | None = None) -> AsyncIterator[BrowserContext]:
+    """Give a browser that has never been here, and is patient."""
+    context = await browser.new_context(base_url=base_url)
+    context.set_default_timeout(PATIENCE_S * 1000)
+    try:
+        yield context
+    finally:
+        await context.close()
+
+
+@asynccontextmanager
+async def faultless_page(visitor: BrowserContext, provoked: Sequence[str] = ()) -> AsyncIterator[Page]:
+    """Give a page that must have neither errors nor violations of the policy when the block ends.
+
+    provoked: as of `Complaints.expect_none_but`, and when the block ends.
+    """
+    page = await visitor.new_page()
+    complaints = Complaints(page)
+    yield page
+    complaints.expect_none_but(provoked)

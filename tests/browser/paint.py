@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gzip
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,13 +17,14 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from playwright.async_api import Browser, Error, Response, async_playwright
+from playwright.async_api import Browser, async_playwright
 
 from app.pages.navigation import PAGES
 from bench import machine
 from bench.progress import Progress
+from tests.browser.complaints import new_visitor
 from tests.browser.scene import TOKEN, Scene, playing
-from tests.browser.test_all_pages import CONSOLE
+from tests.browser.test_all_pages import CONSOLE, Weight, address
 from tests.servers import needed
 
 #: Resolves to milliseconds; nothing can be painted after the page is gone, so it waits for as long as that takes.
@@ -43,32 +43,14 @@ class Visit(NamedTuple):
 
 async def visit(browser: Browser, bank: Scene, path: str) -> Visit:
     """Go to a page with a browser that has nothing of it yet, signed in."""
-    context = await browser.new_context(base_url=bank.url)
-    try:
-        await context.request.post("/sign-in", form={"token": TOKEN})
-        page = await context.new_page()
-        answers: list[Response] = []
-
-        def note(answer: Response) -> None:
-            answers.append(answer)
-
-        page.on("response", note)
-        await page.goto(path)
+    async with new_visitor(browser, bank.url) as visitor:
+        await visitor.request.post("/sign-in", form={"token": TOKEN})
+        page = await visitor.new_page()
+        weight = Weight(page)
+        await page.goto(await address(bank, path))
         paint_ms = float(await page.evaluate(FIRST_PAINT))
         await page.wait_for_load_state("load")
-        sizes = [await _weight(answer) for answer in answers]
-        return Visit(paint_ms, sum(sizes), len(sizes))
-    finally:
-        await context.close()
-
-
-async def _weight(answer: Response) -> int:
-    if "event-stream" in answer.headers.get("content-type", ""):
-        return 0
-    try:
-        return len(gzip.compress(await answer.body()))
-    except Error:  # it was still on its way when the page was left
-        return 0
+        return Visit(paint_ms, await weight.total(), len(weight.answers))
 
 
 def table(visits: dict[str, Sequence[Visit]]) -> str:
@@ -96,7 +78,7 @@ async def main() -> None:
     progress = Progress(sys.stderr)
     visits: dict[str, list[Visit]] = {path: [] for path in options.paths or dict.fromkeys([*CONSOLE, *PAGES])}
     with tempfile.TemporaryDirectory(prefix="pelton-paint-") as directory:
-        async with playing(Path(directory), harmless=True) as bank, async_playwright() as playwright:
+        async with playing(Path(directory)) as bank, async_playwright() as playwright:
             chromium = needed("chromium", "chromium")
             browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             await visit(browser, bank, next(iter(visits)))  # the browser's own start is none of ours

@@ -50,18 +50,18 @@ MARKUP_OF_RECORDS = """() => [...document.querySelectorAll("*")].filter((one) =>
 
 
 class Weight:
-    """Adds up what a page loads, compressed."""
+    """Adds up what a page loads, compressed. answers: those that came."""
 
     def __init__(self, page: Page) -> None:
-        self._answers: list[Response] = []
+        self.answers: list[Response] = []
         page.on("response", self._note)
 
     def _note(self, answer: Response) -> None:
-        self._answers.append(answer)
+        self.answers.append(answer)
 
     async def total(self) -> int:
         total = 0
-        for answer in self._answers:
+        for answer in self.answers:
             if "event-stream" in answer.headers.get("content-type", "") or answer.status != 200:
                 continue
             try:

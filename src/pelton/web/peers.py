@@ -76,7 +76,7 @@ class Peers:
 
 def _reason(error: Exception) -> str:
     """Return why, in words for people: aiohttp tells of its own settings, and has no words for some errors."""
-    number = getattr(error, "errno", None)
-    if isinstance(error, OSError) and isinstance(number, int) and number > 0:
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None and number > 0:  # those of names, which the system does not know, are below
         return os.strerror(number).lower()
     return str(error) or type(error).__name__
