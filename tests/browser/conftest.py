@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from tests.browser.complaints import Complaints
+from tests.browser.complaints import faultless_page, new_visitor
 from tests.browser.scene import TOKEN, Scene, playing
 from tests.patience import PATIENCE_S
 from tests.servers import needed
@@ -45,10 +45,8 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitor(browser: Browser, bank: Scene) -> AsyncIterator[BrowserContext]:
     """Give a browser that has never been here."""
-    context = await browser.new_context(base_url=bank.url)
-    context.set_default_timeout(PATIENCE_S * 1000)
-    yield context
-    await context.close()
+    async with new_visitor(browser, bank.url) as visitor:
+        yield visitor
 
 
 @pytest.fixture
@@ -61,7 +59,5 @@ def provoked() -> list[str]:
 async def page(visitor: BrowserContext, provoked: list[str]) -> AsyncIterator[Page]:
     """Give a page that has signed in; it must have neither errors nor violations of the policy when the test ends."""
     await visitor.request.post("/sign-in", form={"token": TOKEN})
-    opened = await visitor.new_page()
-    complaints = Complaints(opened)
-    yield opened
-    complaints.expect_none_but(provoked)
+    async with faultless_page(visitor, provoked) as page:
+        yield page

@@ -10,10 +10,9 @@ from playwright.async_api import Browser, Page, expect
 
 from app.pages.navigation import PAGES
 from tests.browser.access import expect_accessible
-from tests.browser.complaints import Complaints
+from tests.browser.complaints import faultless_page, new_visitor
 from tests.browser.scene import HOSTILE, START, TOKEN, Scene, playing
 from tests.browser.test_all_pages import MARKUP_OF_RECORDS
-from tests.patience import PATIENCE_S
 
 #: Behind all that is simulated.
 LATER = START + 30 * 86_400
@@ -34,14 +33,10 @@ async def harmed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scen
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, harmed: Scene) -> AsyncIterator[Page]:
     """Give a page that has signed in; it must have neither errors nor violations of the policy when the test ends."""
-    context = await browser.new_context(base_url=harmed.url)
-    context.set_default_timeout(PATIENCE_S * 1000)
-    await context.request.post("/sign-in", form={"token": TOKEN})
-    made = await context.new_page()
-    complaints = Complaints(made)
-    yield made
-    complaints.expect_none_but([])
-    await context.close()
+    async with new_visitor(browser, harmed.url) as visitor:
+        await visitor.request.post("/sign-in", form={"token": TOKEN})
+        async with faultless_page(visitor) as page:
+            yield page
 
 
 async def expect_text_only(page: Page) -> None:

@@ -9,10 +9,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from pelton.log.partitioner import partition_for
-from tests.browser.complaints import Complaints
+from tests.browser.complaints import faultless_page, new_visitor
 from tests.browser.links import follow
 from tests.lifecycle.worker_processes import Scene, Worker, opened
-from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -48,13 +47,8 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, scene: Scene, provoked: list[str]) -> AsyncIterator[Page]:
     """Give a page; it must have neither errors nor violations of the policy when the test ends."""
-    context = await browser.new_context()
-    context.set_default_timeout(PATIENCE_S * 1000)
-    made = await context.new_page()
-    complaints = Complaints(made)
-    yield made
-    complaints.expect_none_but(provoked)
-    await context.close()
+    async with new_visitor(browser) as visitor, faultless_page(visitor, provoked) as page:
+        yield page
 
 
 async def test_the_row_of_an_old_window_leads_to_that_window(page: Page, scene: Scene) -> None:

@@ -9,9 +9,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.access import expect_accessible
-from tests.browser.complaints import Complaints
+from tests.browser.complaints import faultless_page, new_visitor
 from tests.lifecycle.worker_processes import Worker, opened
-from tests.patience import PATIENCE_S
 
 PARTITIONS = 4
 #: A minute, in seconds: 2025-06-15 15:07.
@@ -47,13 +46,11 @@ async def worker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Work
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, worker: Worker, provoked: list[str]) -> AsyncIterator[Page]:
     """Give a page of that worker; it must have neither errors nor violations of the policy when the test ends."""
-    context = await browser.new_context(base_url=f"http://127.0.0.1:{worker.port}")
-    context.set_default_timeout(PATIENCE_S * 1000)
-    made = await context.new_page()
-    complaints = Complaints(made)
-    yield made
-    complaints.expect_none_but(provoked)
-    await context.close()
+    async with (
+        new_visitor(browser, f"http://127.0.0.1:{worker.port}") as visitor,
+        faultless_page(visitor, provoked) as page,
+    ):
+        yield page
 
 
 async def test_a_key_that_has_not_changed_within_the_history_says_so(page: Page) -> None:

@@ -11,12 +11,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from pelton.log.partitioner import partition_for
-from tests.browser.complaints import Complaints
+from tests.browser.complaints import faultless_page, new_visitor
 from tests.browser.scene import TOKEN, Scene
 from tests.browser.tour import ACCOUNTS, PARTITIONS, address, numbered, three_workers, tour
 from tests.lifecycle.worker_processes import Scene as WorkerScene
 from tests.lifecycle.worker_processes import Worker
-from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,19 +39,15 @@ def workers(running: tuple[WorkerScene, Workers]) -> Workers:
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser, workers: Workers) -> AsyncIterator[BrowserContext]:
     """Give a browser that looks at the first of them."""
-    made = await browser.new_context(base_url=f"http://{address(next(iter(workers)))}")
-    made.set_default_timeout(PATIENCE_S * 1000)
-    yield made
-    await made.close()
+    async with new_visitor(browser, f"http://{address(next(iter(workers)))}") as visitor:
+        yield visitor
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext, provoked: list[str]) -> AsyncIterator[Page]:
     """Give a page of the first one; it must have neither errors nor violations of the policy when the test ends."""
-    made = await context.new_page()
-    complaints = Complaints(made)
-    yield made
-    complaints.expect_none_but(provoked)
+    async with faultless_page(context, provoked) as page:
+        yield page
 
 
 async def test_tables_are_those_of_all_workers(page: Page, workers: Workers) -> None:
@@ -96,15 +91,12 @@ async def test_the_application_shows_rows_of_all_workers(browser: Browser, tmp_p
         names = [one["device"] for one in answer["devices"]]
         assert {partition_for(name.encode(), PARTITIONS) for name in names} == set(range(PARTITIONS))
         for bank in banks:
-            context = await browser.new_context(base_url=bank.url)
-            await context.request.post("/sign-in", form={"token": TOKEN})
-            page = await context.new_page()
-            complaints = Complaints(page)
-            await page.goto("/devices/page")
-            await expect(page.locator("#devices li")).to_have_count(20)
-            assert set(await page.locator("#devices li button").all_text_contents()) == set(names)
-            complaints.expect_none_but([])
-            await context.close()
+            async with new_visitor(browser, bank.url) as visitor:
+                await visitor.request.post("/sign-in", form={"token": TOKEN})
+                async with faultless_page(visitor) as page:
+                    await page.goto("/devices/page")
+                    await expect(page.locator("#devices li")).to_have_count(20)
+                    assert set(await page.locator("#devices li button").all_text_contents()) == set(names)
     finally:
         for bank in banks:
             if bank.worker is not None:

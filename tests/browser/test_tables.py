@@ -11,11 +11,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.browser.complaints import Complaints
+from tests.browser.complaints import faultless_page, new_visitor
 from tests.browser.links import follow
 from tests.browser.scene import HOSTILE
 from tests.lifecycle.worker_processes import Worker, opened
-from tests.patience import PATIENCE_S
 
 PARTITIONS = 4
 #: A minute, in seconds.
@@ -44,13 +43,11 @@ async def worker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Work
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, worker: Worker, provoked: list[str]) -> AsyncIterator[Page]:
     """Give a page of that worker; it must have neither errors nor violations of the policy when the test ends."""
-    context = await browser.new_context(base_url=f"http://127.0.0.1:{worker.port}")
-    context.set_default_timeout(PATIENCE_S * 1000)
-    opened_page = await context.new_page()
-    complaints = Complaints(opened_page)
-    yield opened_page
-    complaints.expect_none_but(provoked)
-    await context.close()
+    async with (
+        new_visitor(browser, f"http://127.0.0.1:{worker.port}") as visitor,
+        faultless_page(visitor, provoked) as page,
+    ):
+        yield page
 
 
 async def test_rows_are_browsed_by_pages_and_by_prefix_and_taken_away_as_a_file(page: Page, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -44,6 +45,15 @@ class Application(Scene):
             "OPENAI_BASE_URL": self.model.url,
             "MODEL_JUDGEMENTS_PER_MINUTE": "1000",
         }
+
+    async def open_account(self, prefix: str, cents: int) -> str:
+        """Open an account of a name that no other has, and pay in; return its name."""
+        account = f"{prefix}-{uuid4().hex[:8]}"
+        paid_in = b'{"amount_cents": %d}' % cents
+        for command, body in (("open", b'{"owner": "Ada Berg"}'), ("deposit", paid_in)):
+            status, told = await self.post(f"/accounts/{account}/{command}", body)
+            assert status == 200, told
+        return account
 
     async def tell(self, happened: Sequence[Told]) -> None:
         """Write records as others would."""

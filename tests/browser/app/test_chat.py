@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
 
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.app.conftest import Application
-from tests.browser.complaints import Complaints
+from tests.browser.complaints import faultless_page
 from tests.browser.test_staying import held
 
 ANSWER = "Your account is open, and there are 123.45 EUR in it."
@@ -21,18 +20,10 @@ async def ask(page: Page, text: str) -> None:
     await page.get_by_role("button", name="Ask").click()
 
 
-async def opened_account(bank: Application) -> str:
-    account = f"acc-{uuid4().hex[:8]}"
-    for command, body in (("open", b'{"owner": "Ada Berg"}'), ("deposit", b'{"amount_cents": 12345}')):
-        status, told = await bank.post(f"/accounts/{account}/{command}", body)
-        assert status == 200, told
-    return account
-
-
 async def test_a_conversation_from_the_first_question_to_a_person(
     page: Page, visitor: BrowserContext, bank: Application, pause: asyncio.Event
 ) -> None:
-    account = await opened_account(bank)
+    account = await bank.open_account("acc", 12345)
     await page.goto("/chat")
     await page.get_by_label("Account").fill(account)
     pause.clear()
@@ -52,17 +43,15 @@ async def test_a_conversation_from_the_first_question_to_a_person(
     await ask(page, "I want to talk to somebody.")
     await expect(answered.last).to_contain_text("a person goes on: the model asked for it")
 
-    desk = await visitor.new_page()
-    complaints = Complaints(desk)
-    await desk.goto("/chat/desk")
-    waiting = desk.locator("#waiting > li", has_text=account)
-    await expect(waiting).to_contain_text("waits because: the model asked for it")
-    await expect(waiting.locator(".asked")).to_have_text(["What is my balance?", "I want to talk to somebody."])
-    await expect(waiting.locator(".answered")).to_have_text([ANSWER, "Somebody will come to you."])
-    await waiting.get_by_label(f"Answer to {account}").fill("This is Eve. What may I do for you?")
-    await waiting.get_by_role("button", name="Answer").click()
-    await expect(waiting).to_have_count(0)
-    complaints.expect_none_but([])
+    async with faultless_page(visitor) as desk:
+        await desk.goto("/chat/desk")
+        waiting = desk.locator("#waiting > li", has_text=account)
+        await expect(waiting).to_contain_text("waits because: the model asked for it")
+        await expect(waiting.locator(".asked")).to_have_text(["What is my balance?", "I want to talk to somebody."])
+        await expect(waiting.locator(".answered")).to_have_text([ANSWER, "Somebody will come to you."])
+        await waiting.get_by_label(f"Answer to {account}").fill("This is Eve. What may I do for you?")
+        await waiting.get_by_role("button", name="Answer").click()
+        await expect(waiting).to_have_count(0)
 
     # The customer's page was not touched since: it looks by itself while it waits for a person.
     await expect(answered).to_have_count(3)
@@ -76,7 +65,7 @@ async def test_a_conversation_from_the_first_question_to_a_person(
 async def test_whoever_is_answered_already_cannot_be_answered_again(
     page: Page, visitor: BrowserContext, bank: Application, pause: asyncio.Event
 ) -> None:
-    account = await opened_account(bank)
+    account = await bank.open_account("acc", 12345)
     await page.goto(f"/chat?account={account}")
     await ask(page, "I want to talk to somebody.")
     await expect(page.locator("#turns .answered").last).to_contain_text("a person goes on")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from uuid import uuid4
 
 import pytest
 from playwright.async_api import Page, expect
@@ -14,11 +13,7 @@ from tests.browser.app.conftest import Application
 @pytest.fixture
 async def account(bank: Application) -> str:
     """Give an account with 20,000 EUR."""
-    account = f"shopper-{uuid4().hex[:8]}"
-    for command, body in (("open", b'{"owner": "Ada Berg"}'), ("deposit", b'{"amount_cents": 2000000}')):
-        status, told = await bank.post(f"/accounts/{account}/{command}", body)
-        assert status == 200, told
-    return account
+    return await bank.open_account("shopper", 2_000_000)
 
 
 async def order(page: Page, account: str, product: str, quantity: int) -> None:
