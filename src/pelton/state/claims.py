@@ -97,6 +97,10 @@ class WriteConflict(BaseException):
             hint="two events that wait for each other? Let one agent write a table, or write behind what is awaited",
         )
 
+    def wait(self) -> None:
+        """Stand in line for the key."""
+        self.claims.wait(self.key, self.place)
+
     def leave(self) -> None:
         """Let others come first."""
         self.claims.leave(self.key, self.place)
@@ -141,9 +145,7 @@ class Claims:
         place.share()
         place.draw()  # also of one that only waits: it is by its number that it gives its place back
         if not self.free(key, place):
-            waiting = self._waiting.setdefault(key, [])
-            if place not in waiting:
-                waiting.append(place)
+            self.wait(key, place)
             raise WriteConflict(self, key, place)
         self._holders[key] = place
         if holder is not None and not isinstance(holder, Stage):
@@ -208,6 +210,12 @@ class Claims:
         if self._shared:
             for key in stage:
                 del self._holders[key]
+
+    def wait(self, key: bytes, place: Place) -> None:
+        """Note that a place waits for a key."""
+        waiting = self._waiting.setdefault(key, [])
+        if place not in waiting:
+            waiting.append(place)
 
     def leave(self, key: bytes, place: Place) -> None:
         """Let others come first at a key, if the place waits for it."""

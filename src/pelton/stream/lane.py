@@ -573,6 +573,7 @@ class Lane:
         ticket = self.ticket
         self.discard_event()
         self.ticket, self.conflict = ticket, conflict
+        conflict.wait()  # also for a key that an earlier event has taken from it
 
 
 def too_large(doing: str, topic: str, nbytes: int, limit: int) -> RecordTooLargeError:
