@@ -65,6 +65,11 @@ class SimulatedGroup:
         while True:
             await self._log.clock.sleep(self._options.heartbeat_interval_ms / 1000)
             await self._quietly("beat", self._beat_once)
+            if self._fenced:  # also when the first to ask was lost
+                await self._quietly("ask", self._ask)
+
+    def _ask(self, broker: Broker) -> None:
+        broker.coordinator.request_rebalance(self.member_id)
 
     def _beat_once(self, broker: Broker) -> None:
         if broker.coordinator.beat(self.member_id):
@@ -312,7 +317,7 @@ class SimulatedGroup:
             await self._become_new_producer()
             if isinstance(error, FencedError):
                 self._fenced = True
-                self._in_background("ask", lambda broker: broker.coordinator.request_rebalance(me))
+                self._in_background("ask", self._ask)
             raise
 
     async def _become_new_producer(self) -> None:
