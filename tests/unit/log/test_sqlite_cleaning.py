@@ -157,6 +157,24 @@ async def test_tombstones_go_after_a_day(compacted: SqliteLog, clock: SettableCl
     assert [row[1:] for row in await rows(compacted)] == [(b"b", b"2"), *new]
 
 
+async def test_who_reads_while_a_tombstone_is_cleaned_hears_of_it(
+    compacted: SqliteLog, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await compacted.append([batch_of([(b"a", b"1"), (b"b", b"2")])])
+    await compacted.append([batch_of([(b"a", None)])])
+    clock.ahead_ms = 2 * DAY_MS  # nobody has cleaned for longer than tombstones stay
+    await compacted.append([batch_of([(b"c", b"3")])])
+    begun = await compacted.read(SOURCE, 0, bytes_max=1, timeout_s=1)
+    assert (begun.keys[0], begun.values[0]) == (b"a", b"1")
+    await compacted.clean(clock.time_ms())
+    assert await rows(compacted) == [(1, b"b", b"2"), (2, b"a", None), (3, b"c", b"3")]
+    for key in (b"d", b"e", b"f", b"g", b"h", b"i"):
+        clock.ahead_ms += DAY_MS // 4
+        await compacted.append([batch_of([(key, b"")] * 9)])
+        await compacted.clean(clock.time_ms())
+    assert (b"a", None) not in [row[1:] for row in await rows(compacted)]
+
+
 async def test_how_long_tombstones_stay_is_the_topics_own_matter(
     compacted: SqliteLog, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,13 +182,16 @@ async def test_how_long_tombstones_stay_is_the_topics_own_matter(
     config = {"delete.retention.ms": "60000"}
     await compacted.declare([TopicSpec("t", 1, cleanup_policy="compact", config=config)])
     await compacted.append([batch_of([(b"a", b"1"), (b"b", b"2"), (b"a", None)])])
+    await compacted.clean(clock.time_ms())
     clock.ahead_ms = 61_000
-    await compacted.append([batch_of([(b"c", b"3")])])
+    await compacted.append([batch_of([(b"c", b"1"), (b"c", b"2"), (b"c", b"3")])])
     await compacted.clean(clock.time_ms())
     assert [row[1:] for row in await rows(compacted)] == [(b"b", b"2"), (b"c", b"3")]
     assert (await compacted.states(["t"]))["t"].config["delete.retention.ms"] == "60000"
     await compacted.configure("t", {"delete.retention.ms": "3600000"})
-    await compacted.append([batch_of([(b"c", None)])])
+    await compacted.append([batch_of([(b"c", None), (b"b", b"3"), (b"b", b"4")])])
+    clock.ahead_ms = 130_000
+    await compacted.clean(clock.time_ms())
     clock.ahead_ms = 200_000
     await compacted.append([batch_of([(b"d", b"4"), (b"e", b"5"), (b"f", b"6")])])
     await compacted.clean(clock.time_ms())
@@ -181,6 +202,7 @@ async def test_a_file_of_an_older_version_learns_it(log: SqliteLog, tmp_path: Pa
     await log.close()
     with closing(sqlite3.connect(tmp_path / "log.db")) as file:
         file.execute("DROP TABLE tombstones")
+        file.execute("DROP TABLE cleaned")
     await log.open()
     await log.declare([TopicSpec("t", 1, cleanup_policy="compact", config={"delete.retention.ms": "7"})])
     assert (await log.states(["t"]))["t"].config["delete.retention.ms"] == "7"
@@ -228,15 +250,17 @@ async def test_what_is_freed_in_the_file_is_used_again(log: SqliteLog, clock: Se
     assert pages[-1] <= max(pages[:2]), pages
 
 
-async def test_everything_compacted_away_still_lets_readers_on(compacted: SqliteLog, clock: SettableClock) -> None:
+async def test_what_is_compacted_away_lets_readers_on(compacted: SqliteLog, clock: SettableClock) -> None:
     member = await join(compacted)
     await member.fetch(bytes_max=1000, timeout_s=0)
     await compacted.append([batch_of([(b"a", b"1"), (b"a", None)])])
+    await compacted.clean(clock.time_ms())
+    await compacted.append([batch_of([(b"b", b"1"), (b"b", b"2"), (b"b", None)])])
     await compacted.clean(clock.time_ms() + DAY_MS + 1000)
     batch = await compacted.read(SOURCE, 0, bytes_max=100, timeout_s=1)
-    assert (len(batch), batch.next_offset) == (0, 2)
+    assert (list(batch.offsets), batch.next_offset) == ([4], 5)
     (batch,) = await member.fetch(bytes_max=1000, timeout_s=1)
-    assert (len(batch), batch.next_offset) == (0, 2)
+    assert (list(batch.offsets), batch.next_offset) == ([4], 5)
     assert member.lag() == {SOURCE: 0}
 
 

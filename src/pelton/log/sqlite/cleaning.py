@@ -7,10 +7,17 @@ Compaction works as Kafka's log cleaner does: the last offset of each key is lea
 cleaned, then all rows up to there are rewritten, several small ones as one, without the records that a later one
 supersedes. A record goes only when a later one of its key is known, so two cleaners of one file, or a crash between two
 steps, lose nothing. What is freed inside the file is used again; the file itself does not shrink.
+
+A tombstone stays for `delete.retention.ms` after what it deletes has gone: who has read that, and takes no longer to
+come as far, finds it. So a cleaning that takes tombstones away takes those that one before had found, so long ago.
+
+Source: Kafka's KIP-534, which notes a time for each batch; here one stands for all of a partition, so a tombstone may
+stay for twice as long, and goes with the first cleaning after that.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -26,8 +33,8 @@ _COMPACT_RECORDS_MIN = 20_000
 _COMPACT_BYTES_MIN = 64 * 1024
 #: So many keys are kept in memory while a partition is compacted (about 150 MB); more are left for the next time.
 _KEYS_MAX = 1_000_000
-#: How long a deletion stays readable after its key is gone, for stores that come back late, unless the topic says
-#: otherwise (delete.retention.ms); Kafka's default.
+#: How long a deletion stays readable after its key is gone, unless the topic says otherwise (delete.retention.ms);
+#: Kafka's default.
 TOMBSTONE_MS = 24 * 60 * 60 * 1000
 #: One step deletes so many rows, or so many bytes, at most.
 _STEP_ROWS = 512
@@ -43,8 +50,19 @@ class _Row(NamedTuple):
     id: int
     base: int
     next: int
-    appended_ms: int
     columns: blob.Columns
+
+
+class _Due(NamedTuple):
+    """A cleaning that is due. end: how far. gone_below: the offset that tombstones have been told long enough below.
+
+    again: whether the next time for tombstones is counted from this cleaning.
+    """
+
+    compacted: int
+    end: int
+    gone_below: int
+    again: bool
 
 
 class _New(NamedTuple):
@@ -108,15 +126,19 @@ class Cleaner:
 
     def _compact(self, now_ms: int) -> Iterator[None]:
         rows = self._db.execute(
-            "SELECT r.topic, r.partition, r.compacted, r.next, r.live, coalesce(d.kept_ms, ?) FROM ranges r"
+            "SELECT r.topic, r.partition, r.compacted, r.next, r.live,"
+            " coalesce(c.below, 0), coalesce(c.at_ms + coalesce(d.kept_ms, ?), 0) FROM ranges r"
             " JOIN topics t ON t.id = r.topic LEFT JOIN tombstones d ON d.topic = r.topic"
+            " LEFT JOIN cleaned c ON c.topic = r.topic AND c.partition = r.partition"
             " WHERE t.cleanup_policy LIKE '%compact%' AND r.next > r.compacted",
             (TOMBSTONE_MS,),
         )
-        for topic, number, compacted, end, live, kept_ms in rows.fetchall():
+        for topic, number, compacted, end, live, found_below, from_ms in rows.fetchall():
             partition = _Partition(topic, number)
             if end - compacted > max(live, _COMPACT_RECORDS_MIN) or self._outweighs(partition, compacted):
-                yield from self._compact_partition(partition, compacted, end, now_ms - kept_ms)
+                told = now_ms >= from_ms
+                due = _Due(compacted, end, found_below if told else 0, told)
+                yield from self._compact_partition(partition, due, now_ms)
 
     def _outweighs(self, partition: _Partition, compacted: int) -> bool:
         """Return whether what is new in a partition has more bytes than what was cleaned."""
@@ -131,10 +153,11 @@ class Cleaner:
         old, _ = self._db.execute(f"{size} AND next <= ?", (*partition, compacted)).fetchone()
         return new.nbytes > int(old)
 
-    def _compact_partition(self, partition: _Partition, compacted: int, end: int, before_ms: int) -> Iterator[None]:
+    def _compact_partition(self, partition: _Partition, due: _Due, now_ms: int) -> Iterator[None]:
+        began_s = time.monotonic()
         last: dict[bytes | None, int] = {}
-        known = compacted
-        while len(last) < _KEYS_MAX and (rows := self._rows(partition, known, end)):
+        known = due.compacted
+        while len(last) < _KEYS_MAX and (rows := self._rows(partition, known, due.end)):
             for row in rows:
                 last.update(zip(row.columns.keys, _offsets(row), strict=True))
             known = rows[-1].next
@@ -143,7 +166,7 @@ class Cleaner:
         while rows := self._rows(partition, position, known):
             with self._db.writing():
                 # Read again, under the lock: another process may clean the same file.
-                live += self._rewrite(self._rows(partition, position, rows[-1].next), last, before_ms)
+                live += self._rewrite(self._rows(partition, position, rows[-1].next), last, due.gone_below)
             position = rows[-1].next
             yield
         with self._db.writing():
@@ -151,17 +174,24 @@ class Cleaner:
                 "UPDATE ranges SET compacted = max(compacted, ?), live = ? WHERE topic = ? AND partition = ?",
                 (known, live, *partition),
             )
+            if due.again:
+                at_ms = now_ms + round(1000 * (time.monotonic() - began_s))
+                self._db.execute(
+                    "INSERT INTO cleaned VALUES (?, ?, ?, ?) ON CONFLICT (topic, partition)"
+                    " DO UPDATE SET below = max(below, excluded.below), at_ms = max(at_ms, excluded.at_ms)",
+                    (*partition, known, at_ms),
+                )
 
     def _rows(self, partition: _Partition, offset: int, end: int) -> list[_Row]:
         """Return the rows from an offset on that together are about as large as one may be, one at least."""
         found: list[_Row] = []
         records = size = 0
-        for row_id, base, next_, appended_ms, nbytes, data in self._db.execute(
-            "SELECT id, base, next, appended_ms, nbytes, columns FROM batches"
+        for row_id, base, next_, nbytes, data in self._db.execute(
+            "SELECT id, base, next, nbytes, columns FROM batches"
             " WHERE topic = ? AND partition = ? AND next > ? AND next <= ? ORDER BY next LIMIT ?",
             (*partition, offset, end, _STEP_ROWS),
         ):
-            row = _Row(row_id, base, next_, appended_ms, blob.decode(data))
+            row = _Row(row_id, base, next_, blob.decode(data))
             records += len(row.columns.keys)
             size += nbytes
             if found and (records > blob.ROW_RECORDS_MAX or size > blob.ROW_BYTES_MAX):
@@ -169,11 +199,11 @@ class Cleaner:
             found.append(row)
         return found
 
-    def _rewrite(self, rows: list[_Row], last: dict[bytes | None, int], before_ms: int) -> int:
+    def _rewrite(self, rows: list[_Row], last: dict[bytes | None, int], gone_below: int) -> int:
         """Write rows as one that holds what nothing later supersedes. Returns: the number of records it holds."""
         db = self._db
         before = sum(len(row.columns.keys) for row in rows)
-        base, kept = _merge(rows, last, before_ms)
+        base, kept = _merge(rows, last, gone_below)
         if len(rows) <= 1 and len(kept.keys) == before:
             return before
         db.executemany("DELETE FROM batches WHERE id = ?", [(row.id,) for row in rows[:-1]])
@@ -195,17 +225,16 @@ def _offsets(row: _Row) -> list[int]:
     return [row.base + relative for relative in row.columns.offsets]
 
 
-def _merge(rows: list[_Row], last: dict[bytes | None, int], tombstones_before_ms: int) -> tuple[int, blob.Columns]:
-    """Return what is left of rows, and its first offset: the last record of each key, but no old tombstone."""
+def _merge(rows: list[_Row], last: dict[bytes | None, int], gone_below: int) -> tuple[int, blob.Columns]:
+    """Return what is left of rows, and its first offset: the last record of each key, and no tombstone below one."""
     merged = blob.Columns([], [], [])
     headers: list[Headers] = []
     offsets: list[int] = []
     for row in rows:
         columns = row.columns
-        old = row.appended_ms < tombstones_before_ms
         for index, (key, offset) in enumerate(zip(columns.keys, _offsets(row), strict=True)):
             value = columns.values[index]
-            if last.get(key, offset) > offset or (old and value is None):
+            if last.get(key, offset) > offset or (value is None and offset < gone_below):
                 continue
             merged.keys.append(key)
             merged.values.append(value)

@@ -51,6 +51,13 @@ CREATE TABLE IF NOT EXISTS tombstones (
     topic INTEGER PRIMARY KEY,
     kept_ms INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS cleaned (
+    topic INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    below INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ranges (
     topic INTEGER NOT NULL,
     partition INTEGER NOT NULL,
@@ -211,7 +218,8 @@ class Database:
 
     def _complete(self) -> bool:
         """Whether the file has the tables that came later: older versions do without them."""
-        return self.execute("SELECT 1 FROM sqlite_master WHERE name = 'tombstones'").fetchone() is not None
+        later = "SELECT count(*) FROM sqlite_master WHERE name IN ('tombstones', 'cleaned')"
+        return bool(self.execute(later).fetchone()[0] == 2)
 
     def _mark(self) -> int:
         return int(self.execute("PRAGMA application_id").fetchone()[0])

@@ -147,7 +147,7 @@ def delete(db: Database, name: str) -> None:
     """Delete a topic and its records."""
     topic = _find(db, name)
     if topic is not None:
-        for table in ("batches", "ranges", "log_time", "tombstones"):
+        for table in ("batches", "ranges", "log_time", "tombstones", "cleaned"):
             db.execute(f"DELETE FROM {table} WHERE topic = ?", (topic.id,))  # noqa: S608 - names of our own
         db.execute("DELETE FROM positions WHERE topic = ?", (name,))
         db.execute("DELETE FROM topics WHERE id = ?", (topic.id,))
