@@ -234,6 +234,14 @@ class EngineConfig:
         "About the most of a changelog that restore reads, and writes to the store, in one step.",
         minimum=64 * KIB,
     )
+    changelog_delete_retention_ms: int = _setting(
+        24 * 60 * 60 * 1000,
+        "milliseconds",
+        "How long the changelogs of tables, windows, timers and calls say that a key is gone: `delete.retention.ms` "
+        "of their topics, unless `extra_topic_configs` of a table says otherwise. Where keys come and go all the time, "
+        "most of a changelog is that. A store that was away for longer is filled anew.",
+        minimum=60_000,
+    )
     record_bytes_max: int = _setting(
         16 * MIB,
         "bytes",

@@ -49,6 +49,18 @@ async def test_what_is_changed_is_changed_and_nothing_else(scene: Scene) -> None
     assert batch.log_time_ms(0) > 1_600_000_000_000, "the log's own time was in force when it was appended"
 
 
+async def test_for_how_long_a_topic_says_that_a_key_is_gone(scene: Scene) -> None:
+    topic = await scene.topic(1, cleanup_policy="compact")
+    other = f"{topic}-other"
+    spec = TopicSpec(other, 1, cleanup_policy="compact", config={"delete.retention.ms": "90000"})
+    await scene.log.declare([spec])
+    assert await scene.log.deletions_ms([topic, other, "nowhere"]) == {topic: 86_400_000, other: 90_000}
+    await kept(scene).configure(other, {"delete.retention.ms": "100000"})
+    await scene.log.declare([spec])  # what exists keeps what it has
+    assert await scene.log.deletions_ms([other]) == {other: 100_000}
+    await scene.log.delete_topics([other])
+
+
 @pytest.mark.parametrize("config", [{"no.such.setting": "1"}, {"retention.ms": "soon"}])
 async def test_what_the_log_does_not_take_is_refused(scene: Scene, config: dict[str, str]) -> None:
     topic = await scene.topic(1)

@@ -91,6 +91,13 @@ BUGS = (
         "        await self._standbys.keep(standbys | self._standbys._copies.keys())",
     ),
     Bug(
+        "a store goes on from where it stands, however long ago that was",
+        "I3",
+        "runtime/facts.py",
+        "    if told_ms is None or noted is None:\n",
+        "    if True or told_ms is None or noted is None:\n",
+    ),
+    Bug(
         "partitions that were handed over are kept",
         "I4",
         "runtime/runtime.py",

@@ -270,6 +270,13 @@ class Log(Protocol):
         """Return topic -> what else it asks of its records; topics without an answer, as above, are missing."""
         ...
 
+    async def deletions_ms(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return topic -> for how long it says that a key is gone, if it is compacted (`delete.retention.ms`).
+
+        Topics that do not exist, or whose settings may not be read, are missing.
+        """
+        ...
+
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics, without the log's own internal ones."""
         ...

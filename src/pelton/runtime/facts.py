@@ -1,8 +1,13 @@
-"""What a store says of itself: whose state it holds, and of what kind.
+"""What a store says of itself: whose state it holds, of what kind, and as of when.
 
 A directory may hold what another application, or another declaration of the same tables, has left there. A store is a
 cache of the changelogs, so what does not fit is wiped and restored; it is not where that would destroy what belongs to
 somebody else, or bring back what does not fit either.
+
+A compacted changelog says only for a while that a key is gone (`delete.retention.ms`). Who goes on from an older
+position, or is slower than that, does not hear of it, and the key would stay (invariant I3). So a store notes of each
+table when it was last known to hold all that the changelog held, and for how long that told deletions then; a table of
+which that was too long ago is wiped, and filled from the start. The times are the wall clock of the machine.
 """
 
 from __future__ import annotations
@@ -10,18 +15,26 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from pelton.errors import ConfigurationError
 from pelton.runtime.spec import TableSpec
 from pelton.state.contract import Store, TableWrites
 
-__all__ = ["FACTS_TABLE", "settle_facts"]
+__all__ = ["FACTS_TABLE", "note_current", "notes_every_ms", "outdated", "settle_facts"]
 
 logger = logging.getLogger(__name__)
 
 #: Where a store keeps them; no table of a program has such a name.
 FACTS_TABLE = "@facts"
 _APP = b"app"
+_CURRENT = b"current "
+#: The share of the time that deletions are told for in which a store may go on: clocks differ, and time passes between
+#: looking at it and writing what was read.
+_SURE = 0.9
+#: How often it is noted within that time.
+_NOTES = 20
+_NOTES_EVERY_MIN_MS = 10.0
 
 
 def settle_facts(store: Store, app_id: str, tables: Iterable[TableSpec], counts: Mapping[str, int]) -> None:
@@ -61,3 +74,42 @@ def _check_windows(spec: TableSpec, before: bool) -> None:
             f'table "{spec.name}" is {kinds[1]} table now, but its state and its changelog are those of {kinds[0]} one',
             hint="give the table another name, or delete its changelog and its state, and process the source again",
         )
+
+
+def notes_every_ms(tables: Iterable[TableSpec]) -> float | None:
+    """Return how often stores are to note that they hold all of these tables; None where that is of no use."""
+    told = [spec.deletions_ms for spec in tables if spec.deletions_ms]
+    return max(_NOTES_EVERY_MIN_MS, min(told) / _NOTES) if told else None
+
+
+def note_current(store: Store, tables: Mapping[str, TableSpec], time_ms: int) -> None:
+    """Note that the store held, at a time, all that the changelogs of these tables held.
+
+    tables: name in the store -> what it is.
+    """
+    told = {name: spec.deletions_ms for name, spec in tables.items() if spec.deletions_ms is not None}
+    if told:
+        puts = [(_CURRENT + name.encode(), b"%d %d" % (time_ms, told_ms)) for name, told_ms in told.items()]
+        store.write({FACTS_TABLE: TableWrites(puts=puts)})
+
+
+def outdated(store: Store, name: str, spec: TableSpec, now_ms: int) -> bool:
+    """Return whether the changelog may have forgotten deletions that a table in the store has not heard of.
+
+    One that notes nothing was written by a version that did not know of this: it is taken as it is.
+    """
+    told_ms = spec.deletions_ms
+    noted = None if told_ms is None else store.get(FACTS_TABLE, _CURRENT + name.encode())
+    if told_ms is None or noted is None:
+        return False
+    noted_ms, told_then_ms = map(int, noted.split())
+    told_ms = min(told_ms, told_then_ms)
+    if now_ms - noted_ms <= _SURE * told_ms:
+        return False
+    logger.warning(
+        "%s was last up to date %s ago, and for %s only the changelog says which keys are gone",
+        name,
+        timedelta(milliseconds=now_ms - noted_ms),
+        timedelta(milliseconds=told_ms),
+    )
+    return True

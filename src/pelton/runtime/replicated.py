@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from pelton.batch import OutgoingBatch, RecordBatch, TopicPartition
 from pelton.clock import Clock
 from pelton.config import EngineConfig
-from pelton.errors import UnavailableError
+from pelton.errors import StateCorruptedError, UnavailableError
 from pelton.log.contract import Log, OffsetRange
 from pelton.log.partitioner import partition_for
-from pelton.runtime.restore import changelog_writes
+from pelton.runtime.facts import note_current, outdated
+from pelton.runtime.restore import changelog_writes, tell_too_slow
 from pelton.runtime.spec import TableSpec
 from pelton.runtime.threads import in_thread
 from pelton.state.cache import TableCache
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 _RETRY_S = 0.5
 #: How long one read of a changelog's end waits; more partitions than one are read side by side.
 _FOLLOW_S = 0.25
+
+
+class _StoodStill(StateCorruptedError):
+    """A global table cannot be brought up from where it stands: its changelog has forgotten deletions."""
 
 
 def position_table(table: str, number: int) -> str:
@@ -65,6 +70,9 @@ class ReplicatedTables:
         #: The offsets behind own writes that are durable and have not come round yet.
         self._unread: dict[TopicPartition, int] = {}
         self._followed: dict[TopicPartition, int] = {}
+        #: Where the changelogs ended when the log was last asked, and when that was.
+        self._spans: Mapping[TopicPartition, OffsetRange] = {}
+        self._asked_ms = 0
         self._committing = False
         self.caches: dict[str, TableCache] = {}
         self.reset()
@@ -91,31 +99,78 @@ class ReplicatedTables:
     async def start(self) -> None:
         """Read every changelog to its end, then go on following them."""
         for spec in self._tables:
-            sources = [
-                TopicPartition(spec.changelog.name, number) for number in range(self._counts[spec.changelog.name])
-            ]
-            spans = await self._log.offsets(sources, decided=True)
-            positions = await self._starting_positions(spec, spans)
-            for source in sources:
-                while positions[source] < spans[source].end:
-                    positions[source] = await self._follow(spec, source, positions[source])
-                self._followed[source] = positions[source]
-                following = self._follow_on(spec, source, positions[source])
+            try:
+                positions = await self._fill(spec)
+            except _StoodStill as error:
+                logger.warning("%s; it begins anew", error)
+                positions = await self._fill(spec, again=True)
+            for source, position in positions.items():
+                self._followed[source] = position
+                following = self._follow_on(spec, source, position)
                 self._followers.append(asyncio.create_task(following, name=f"follow {source}"))
         self.reset()
 
+    async def _fill(self, spec: TableSpec, *, again: bool = False) -> dict[TopicPartition, int]:
+        """Read a table's changelogs to their ends, and return these.
+
+        again: whether it goes on when it takes longer than deletions are told: it would never come to an end. Raises:
+        _StoodStill.
+        """
+        sources = [TopicPartition(spec.changelog.name, number) for number in self._numbers(spec)]
+        asked_ms = self._clock.time_ms()
+        spans = await self._log.offsets(sources, decided=True)
+        positions = await self._starting_positions(spec, spans, asked_ms)
+        for source in sources:
+            while positions[source] < spans[source].end:
+                positions[source] = await self._follow(spec, source, positions[source], anyhow=again)
+        names = {position_table(spec.name, source.partition): spec for source in sources}
+        await in_thread(note_current, self._store, names, asked_ms)
+        return positions
+
     async def _starting_positions(
-        self, spec: TableSpec, spans: Mapping[TopicPartition, OffsetRange]
+        self, spec: TableSpec, spans: Mapping[TopicPartition, OffsetRange], asked_ms: int
     ) -> dict[TopicPartition, int]:
-        """Return where to go on; a store that the changelog cannot continue is wiped, for its keys are mixed."""
-        marks = {source: self._store.position(position_table(spec.name, source.partition)) for source in spans}
-        lost = [s for s, mark in marks.items() if mark is not None and not spans[s].start <= mark <= spans[s].end]
-        if lost:
-            logger.warning("%s: the store stands outside of it, the table is wiped and restored", lost[0])
-            for table in (spec.name, *(position_table(spec.name, source.partition) for source in spans)):
+        """Return where to go on; a store that the changelog cannot continue is wiped, for its keys are mixed.
+
+        asked_ms: when the log was asked for the spans, by the wall clock.
+        """
+        names = {source: position_table(spec.name, source.partition) for source in spans}
+        marks = {source: self._store.position(name) for source, name in names.items()}
+
+        def lost(source: TopicPartition) -> bool:
+            mark, (start, end) = marks[source], spans[source]
+            if mark is None:  # of a wiping that was cut off, or of a partition that nothing came in yet
+                return start < end and self._store.last_key(spec.name) is not None
+            outside = not start <= mark <= end
+            return outside or (mark < end and outdated(self._store, names[source], spec, asked_ms))
+
+        gone = next((source for source in spans if lost(source)), None)
+        if gone is not None:
+            logger.warning("%s: it cannot continue the store, the table is wiped and restored", gone)
+            for table in (*names.values(), spec.name):
                 await in_thread(self._store.wipe, table)
             marks = dict.fromkeys(marks)
+        begun = {names[source]: spans[source].start for source, mark in marks.items() if mark is None}
+        if begun:
+            await in_thread(self._store.write, {name: TableWrites(position=start) for name, start in begun.items()})
+            await in_thread(note_current, self._store, dict.fromkeys(begun, spec), asked_ms)
         return {source: spans[source].start if mark is None else mark for source, mark in marks.items()}
+
+    async def note_current(self) -> None:
+        """Note of which changelogs all is here that they held when the log was last asked, and ask anew.
+
+        Raises: UnavailableError.
+        """
+        sources = {TopicPartition(one.changelog.name, n): one for one in self._tables for n in self._numbers(one)}
+        reached = [source for source, span in self._spans.items() if self._followed[source] >= span.end]
+        names = {position_table(sources[source].name, source.partition): sources[source] for source in reached}
+        await in_thread(note_current, self._store, names, self._asked_ms)
+        asked_ms = self._clock.time_ms()
+        self._spans = await self._log.offsets(sources)
+        self._asked_ms = asked_ms
+
+    def _numbers(self, spec: TableSpec) -> range:
+        return range(self._counts[spec.changelog.name])
 
     async def _follow_on(self, spec: TableSpec, source: TopicPartition, position: int) -> None:
         while True:
@@ -125,15 +180,29 @@ class ReplicatedTables:
                 logger.warning("%s is not followed for a moment: %s", source, error)
                 await self._clock.sleep(_RETRY_S)
 
-    async def _follow(self, spec: TableSpec, source: TopicPartition, position: int) -> int:
+    async def _follow(self, spec: TableSpec, source: TopicPartition, position: int, *, anyhow: bool = False) -> int:
+        """Read on. anyhow: also where deletions may be missing. Raises: _StoodStill, UnavailableError."""
         bytes_max = self._config.restore_bytes_max
         batch = await self._log.read(source, position, bytes_max=bytes_max, timeout_s=_FOLLOW_S)
         if batch.next_offset > position:
+            if self._forgotten(spec, source, batch, position):
+                if not anyhow:
+                    raise _StoodStill(
+                        f"{source} may have forgotten deletions: nothing was read of it for longer than it tells them",
+                        hint="start the worker anew: it wipes the table and restores it",
+                    )
+                tell_too_slow(source)
             await in_thread(self._store.write, self._writes(spec, source, batch))
             self.caches[spec.name].invalidate(key for key in batch.keys if key is not None)
             self._came_round(source, batch.next_offset)
         self._followed[source] = batch.next_offset
         return batch.next_offset
+
+    def _forgotten(self, spec: TableSpec, source: TopicPartition, batch: RecordBatch, position: int) -> bool:
+        """Return whether deletions may be missing; not where every offset has its record."""
+        whole = len(batch) == batch.next_offset - position
+        name = position_table(spec.name, source.partition)
+        return not whole and outdated(self._store, name, spec, self._clock.time_ms())
 
     def _came_round(self, source: TopicPartition, position: int) -> None:
         """Read from the store again once all own writes are in it."""

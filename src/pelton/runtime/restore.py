@@ -1,12 +1,13 @@
 """Restoring: bringing a store up to the end of its changelogs before its tasks run.
 
 The store is never ahead of the changelog (invariant I3), so after any crash only the tail behind its position is
-replayed; a store that was lost, or that the changelog has been trimmed past, is filled from the start.
+replayed; a store that was lost, or that the changelog cannot continue any more, is filled from the start.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
@@ -14,11 +15,12 @@ from pelton.batch import RecordBatch, TopicPartition
 from pelton.clock import Clock
 from pelton.killpoints import step
 from pelton.log.contract import Log, OffsetRange
+from pelton.runtime.facts import note_current, outdated
 from pelton.runtime.spec import ChangelogFormat, TableSpec
 from pelton.runtime.threads import in_thread
 from pelton.state.contract import Store, TableWrites
 
-__all__ = ["changelog_writes", "restore", "starting_position"]
+__all__ = ["begin_anew", "changelog_writes", "forgotten", "restore", "starting_position", "tell_too_slow"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +45,17 @@ async def restore(
     Returns: the records that were replayed.
     Raises: UnavailableError; OffsetOutOfRangeError when the changelog is trimmed meanwhile.
     """
-    tables = list(tables)
-    sources = {table.name: TopicPartition(table.changelog.name, number) for table in tables}
-    formats = {table.name: table.format for table in tables}
+    specs = {table.name: table for table in tables}
+    sources = {name: TopicPartition(spec.changelog.name, number) for name, spec in specs.items()}
+    asked_ms = clock.time_ms()
     # A commit that is decided and not to be seen yet belongs to the positions that the tasks begin from.
     spans: Mapping[TopicPartition, OffsetRange] = await log.offsets(sources.values(), decided=True) if sources else {}
-    positions = {name: await starting_position(store, name, spans[one], one) for name, one in sources.items()}
+    positions = {
+        name: await starting_position(store, specs[name], spans[one], one, asked_ms) for name, one in sources.items()
+    }
+    at_end = {name: specs[name] for name, one in sources.items() if positions[name] == spans[one].end}
+    await in_thread(note_current, store, at_end, asked_ms)
+    anew: Counter[str] = Counter()
     done, total = 0, sum(spans[one].end - positions[name] for name, one in sources.items())
     progress(done, total)
     records, started = 0, clock.monotonic()
@@ -59,7 +66,15 @@ async def restore(
             batch = await log.read(source, position, bytes_max=bytes_max, timeout_s=1.0)
             if batch.next_offset <= position:
                 continue  # nothing came in time; the end is known to be there
-            await _replay(store, name, batch, formats[name])
+            if forgotten(store, specs[name], batch, position, clock.time_ms()):
+                anew[name] += 1
+                if anew[name] == 1:
+                    total += position - spans[source].start
+                    position = await begin_anew(store, specs[name], spans[source], source, clock.time_ms())
+                    continue
+                if anew[name] == 2:
+                    tell_too_slow(source)
+            await _replay(store, name, batch, specs[name].format)
             done += batch.next_offset - position
             position = batch.next_offset
             records += len(batch)
@@ -69,6 +84,7 @@ async def restore(
                 reported, rate = now, done / (now - started)
                 message = "restoring partition %d: %d of %d records, %.0f/s, %.0f s left"
                 logger.info(message, number, done, total, rate, (total - done) / rate)
+    await in_thread(note_current, store, {name: specs[name] for name in specs.keys() - anew}, asked_ms)
     logger.info("restored partition %d: %d records in %.3f s", number, records, clock.monotonic() - started)
     return records
 
@@ -78,25 +94,51 @@ async def _replay(store: Store, table: str, batch: RecordBatch, format_: Changel
     await in_thread(store.write, {table: changelog_writes(batch, format_)})
 
 
-async def starting_position(store: Store, table: str, span: OffsetRange, source: TopicPartition) -> int:
-    """Return the offset to replay a table from; where what it holds cannot be brought up from there, it is wiped."""
-    position = store.position(table)
-    if position is None:
-        if store.last_key(table) is not None:
-            # Without it nobody knows what the values stand for; keys deleted since would stay (invariant I3).
-            logger.warning("%s: the store has values, but no position: it is wiped and restored", source)
-            await in_thread(store.wipe, table)
+async def starting_position(
+    store: Store, spec: TableSpec, span: OffsetRange, source: TopicPartition, asked_ms: int
+) -> int:
+    """Return the offset to replay a table from; where what it holds cannot be brought up from there, it is wiped.
+
+    asked_ms: when the log was asked for the span, by the wall clock.
+    """
+    position = store.position(spec.name)
+    if position is None and store.last_key(spec.name) is None:
+        await in_thread(note_current, store, {spec.name: spec}, asked_ms)
         return span.start
-    if span.start <= position <= span.end:
+    if position is None:
+        # Without it nobody knows what the values stand for; keys deleted since would stay (invariant I3).
+        logger.warning("%s: the store has values, but no position", source)
+    elif span.start <= position <= span.end:
         return position
-    logger.warning(
-        "%s: the changelog holds offsets %d to %d, the store stands at %d: it is wiped and restored",
-        source,
-        *span,
-        position,
-    )
-    await in_thread(store.wipe, table)
+    else:
+        logger.warning("%s: the changelog holds offsets %d to %d, the store stands at %d", source, *span, position)
+    return await begin_anew(store, spec, span, source, asked_ms)
+
+
+def forgotten(store: Store, spec: TableSpec, batch: RecordBatch, position: int, now_ms: int) -> bool:
+    """Return whether deletions may be missing between a position and the end of a batch that was read from there.
+
+    Where every offset has its record, nothing is missing, however old the store is.
+    """
+    return len(batch) < batch.next_offset - position and outdated(store, spec.name, spec, now_ms)
+
+
+async def begin_anew(store: Store, spec: TableSpec, span: OffsetRange, source: TopicPartition, now_ms: int) -> int:
+    """Wipe a table that cannot be brought up from where it stands; return the offset to fill it from."""
+    logger.warning("%s: the table is wiped and restored", source)
+    await in_thread(store.wipe, spec.name)
+    # What is filled from the start lacks nothing that came before.
+    await in_thread(note_current, store, {spec.name: spec}, now_ms)
     return span.start
+
+
+def tell_too_slow(source: TopicPartition) -> None:
+    """Tell that a table was begun anew, and is too slow all the same: it goes on, or it would never come to its end."""
+    logger.error(
+        "%s: filling the table takes longer than its changelog says which keys are gone: some that were deleted "
+        "meanwhile may stay. Raise changelog_delete_retention_ms, and let `faust -A ... topics apply` change the topic",
+        source,
+    )
 
 
 def changelog_writes(batch: RecordBatch, format_: ChangelogFormat | None = None) -> TableWrites:

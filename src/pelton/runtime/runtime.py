@@ -23,7 +23,9 @@ from pelton.log.contract import Group, GroupOptions, Log, MemberInfo, RebalanceL
 from pelton.runtime.assignment import Assignment, Surroundings
 from pelton.runtime.committing import Committing
 from pelton.runtime.deadletter import dead_letter_topic
+from pelton.runtime.facts import notes_every_ms
 from pelton.runtime.fetching import Fetching
+from pelton.runtime.freshness import Freshness
 from pelton.runtime.holdings import Holdings
 from pelton.runtime.leading import Leading
 from pelton.runtime.lost import RetentionTrap
@@ -80,7 +82,8 @@ class Runtime:
         self.measures = Measures()
         self._pressure = Pressure(config, self._staged_bytes)
         dead_letters = dead_letter_topic(options.app_id)
-        self._topics = Topics(program, log, self._clock, Layout.of(options.app_id, options.partitions))
+        layout = Layout.of(options.app_id, options.partitions, config)
+        self._topics = Topics(program, log, self._clock, layout)
         self._stores = LocalStores(stores, options.directory, options.app_id, self._topics, self._tell_held)
         task_options = TaskOptions(
             clock=self._clock,
@@ -120,6 +123,9 @@ class Runtime:
             replicated=lambda: self.replicated, measures=self.measures, tracing=tracing,
         )  # fmt: skip
         self.leading = Leading(self._assignment, lambda: self.group, self._committing.lock, self._clock, lease_s)
+        self._freshness = Freshness(
+            self._assignment, lambda: self.group, lambda: self.replicated, self._committing.lock, self._clock
+        )
         self._fetching = Fetching(
             lambda: self.group,
             self._assignment,
@@ -172,6 +178,8 @@ class Runtime:
             asyncio.create_task(self._commit_loop(), name="pelton commit"),
             asyncio.create_task(self.purging.run(), name="pelton purge"),
         ]
+        if (every_ms := notes_every_ms(self._topics.tables_declared.values())) is not None:
+            self._loops.append(asyncio.create_task(self._freshness.run(every_ms / 1000), name="pelton freshness"))
 
     async def _join(self) -> Group:
         options = self.options
@@ -195,7 +203,7 @@ class Runtime:
         )
 
     async def _start_replicated(self) -> None:
-        tables = [spec for spec in self.program.tables.values() if spec.replicated]
+        tables = [spec for spec in self._topics.tables_declared.values() if spec.replicated]
         if not tables:
             return
         store = await self._stores.of_global_tables(tables)

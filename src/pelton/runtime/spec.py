@@ -120,6 +120,12 @@ class TableSpec:
     format: ChangelogFormat | None = None
     rank: int = _OF_THE_PROGRAM
 
+    @property
+    def deletions_ms(self) -> int | None:
+        """For how long its changelog says that a key is gone; None where it never forgets, or nobody knows."""
+        told = self.changelog.config.get("delete.retention.ms") if "compact" in self.changelog.cleanup_policy else None
+        return None if told is None else int(told)
+
     def versions(self) -> TableSpec:
         """Return the table that holds the versions of this one, which has history."""
         changelog = replace(self.changelog, name=f"{self.changelog.name.removesuffix('-changelog')}-history-changelog")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -19,8 +20,9 @@ from pelton.batch import TopicPartition
 from pelton.clock import Clock
 from pelton.errors import OffsetOutOfRangeError, StateCorruptedError, UnavailableError
 from pelton.log.contract import Log, OffsetRange
-from pelton.runtime.restore import changelog_writes, starting_position
-from pelton.runtime.spec import ChangelogFormat, TableSpec
+from pelton.runtime.facts import note_current, notes_every_ms
+from pelton.runtime.restore import begin_anew, changelog_writes, forgotten, starting_position, tell_too_slow
+from pelton.runtime.spec import TableSpec
 from pelton.runtime.threads import in_thread
 from pelton.state.contract import Store
 
@@ -65,12 +67,16 @@ class StandbyStores:
 @dataclass(slots=True)
 class _Copy:
     number: int
+    specs: Mapping[str, TableSpec]
     changelogs: Mapping[str, TopicPartition]
-    formats: Mapping[str, ChangelogFormat | None]
     store: Store | None = None
     positions: dict[str, int] = field(default_factory=dict[str, int])
     lag: dict[str, int] = field(default_factory=dict[str, int])
     heard_at_s: float = 0.0
+    #: When the store last noted that it is up to date, by the wall clock.
+    noted_ms: int = 0
+    #: Tables that were begun anew since then, and how often that was found to be of no use.
+    anew: Counter[str] = field(default_factory=Counter[str])
     applied: int = 0
     complete: bool = False
 
@@ -112,10 +118,9 @@ class Standbys:
     def follow(self, numbers: Iterable[int]) -> None:
         """Keep copies of these numbers too."""
         for number in sorted(set(numbers) - self._copies.keys()):
-            tables = list(self._stores.tables(number))
-            sources = {spec.name: TopicPartition(spec.changelog.name, number) for spec in tables}
-            formats = {spec.name: spec.format for spec in tables}
-            self._copies[number] = _Copy(number, MappingProxyType(sources), MappingProxyType(formats))
+            specs = {spec.name: spec for spec in self._stores.tables(number)}
+            sources = {name: TopicPartition(spec.changelog.name, number) for name, spec in specs.items()}
+            self._copies[number] = _Copy(number, MappingProxyType(specs), MappingProxyType(sources))
         if self._copies and self._loop is None:
             self._loop = asyncio.create_task(self._run(), name="pelton standbys")
 
@@ -159,13 +164,13 @@ class Standbys:
     async def _round(self) -> bool:
         """Take each copy a step further. Returns: False when all stand at the end."""
         copies = list(self._copies.values())
-        asked_at_s = self._clock.monotonic()
+        asked_at_s, asked_ms = self._clock.monotonic(), self._clock.time_ms()
         spans = await self._log.offsets([source for copy in copies for source in copy.changelogs.values()])
         moved = False
         for copy in copies:
             copy.heard_at_s = asked_at_s
             try:
-                moved |= await self._step(copy, spans)
+                moved |= await self._step(copy, spans, asked_ms)
             except OffsetOutOfRangeError:
                 copy.positions.clear()  # trimmed meanwhile: the next round begins where the changelog does
             except StateCorruptedError as error:
@@ -173,21 +178,34 @@ class Standbys:
                 await self._begin_again(copy)
         return moved
 
-    async def _step(self, copy: _Copy, spans: Mapping[TopicPartition, OffsetRange]) -> bool:
+    async def _step(self, copy: _Copy, spans: Mapping[TopicPartition, OffsetRange], asked_ms: int) -> bool:
         moved = False
         for table, source in copy.changelogs.items():
-            position = await self._position(copy, table, spans[source])
+            position = await self._position(copy, table, spans[source], asked_ms)
             if position is None:
                 return False
             copy.lag[table] = spans[source].end - position
             if copy.lag[table]:
-                moved |= await self._apply(copy, table, position)
+                moved |= await self._apply(copy, table, position, spans[source])
+        if not any(copy.lag.values()):
+            await self._note(copy, asked_ms)
         if not moved and not copy.complete:
             copy.complete = True
             logger.info("the standby of partition %d has caught up: %d records", copy.number, copy.applied)
         return moved
 
-    async def _position(self, copy: _Copy, table: str, span: OffsetRange) -> int | None:
+    async def _note(self, copy: _Copy, asked_ms: int) -> None:
+        """Note now and then that a copy holds all that there was when the log was asked."""
+        every_ms = notes_every_ms(copy.specs.values())
+        if every_ms is None or asked_ms - copy.noted_ms < every_ms:
+            return
+        async with self._touching:
+            if copy.store is not None and self._has(copy):
+                await in_thread(note_current, copy.store, copy.specs, asked_ms)
+                copy.noted_ms = asked_ms
+                copy.anew.clear()
+
+    async def _position(self, copy: _Copy, table: str, span: OffsetRange, asked_ms: int) -> int | None:
         """Return where a table of a copy stands; None when the copy is none any more."""
         if table in copy.positions:
             return copy.positions[table]
@@ -196,19 +214,28 @@ class Standbys:
                 return None
             if copy.store is None:
                 copy.store = await self._stores.open(copy.number)
-            position = await starting_position(copy.store, table, span, copy.changelogs[table])
+            position = await starting_position(copy.store, copy.specs[table], span, copy.changelogs[table], asked_ms)
         copy.positions[table] = position
         return position
 
-    async def _apply(self, copy: _Copy, table: str, position: int) -> bool:
+    async def _apply(self, copy: _Copy, table: str, position: int, span: OffsetRange) -> bool:
         """Read some records and write them to the copy."""
-        batch = await self._log.read(copy.changelogs[table], position, bytes_max=_STEP_BYTES, timeout_s=_POLL_S)
+        spec, source = copy.specs[table], copy.changelogs[table]
+        batch = await self._log.read(source, position, bytes_max=_STEP_BYTES, timeout_s=_POLL_S)
         if batch.next_offset <= position:
             return False
         async with self._touching:
             if copy.store is None or not self._has(copy):
                 return False
-            await in_thread(copy.store.write, {table: changelog_writes(batch, copy.formats[table])})
+            if forgotten(copy.store, spec, batch, position, self._clock.time_ms()):
+                copy.anew[table] += 1
+                if copy.anew[table] == 1:
+                    now_ms = self._clock.time_ms()
+                    copy.positions[table] = await begin_anew(copy.store, spec, span, source, now_ms)
+                    return True
+                if copy.anew[table] == 2:
+                    tell_too_slow(source)
+            await in_thread(copy.store.write, {table: changelog_writes(batch, spec.format)})
         copy.lag[table] = max(0, copy.lag[table] - (batch.next_offset - position))
         copy.positions[table] = batch.next_offset
         copy.applied += len(batch)

@@ -50,7 +50,7 @@ def upkeep(log: Log) -> Upkeep:
 async def declared_topics(app: App, log: Log) -> tuple[Topics, list[TopicSpec]]:
     """Return what a program's topics are to be: those its workers make at their start, and what knows their counts."""
     app_id = str(app.conf.id)
-    layout = Layout.of(app_id, int(app.conf.topic_partitions))
+    layout = Layout.of(app_id, int(app.conf.topic_partitions), app.config)
     topics = Topics(await build_program(app), log, app.clock, layout)
     return topics, [*(await topics.wanted()), control_spec(app_id)]
 

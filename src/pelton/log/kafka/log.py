@@ -29,7 +29,7 @@ from pelton.log.kafka.encoding import BATCH_BYTES_MAX, OVERHEAD_BYTES
 from pelton.log.kafka.group import KafkaGroup
 from pelton.log.kafka.producer import Producer
 from pelton.log.kafka.reader import PartitionReader
-from pelton.log.kafka.topics import batch_bytes_max, declare, delete, record_rules, trim
+from pelton.log.kafka.topics import batch_bytes_max, declare, delete, deletions_told, record_rules, trim
 from pelton.log.upkeep import ServerState, TopicState
 
 __all__ = ["KafkaLog", "LogStatistics"]
@@ -120,6 +120,10 @@ class KafkaLog:
     async def record_rules(self, topics: Iterable[str]) -> Mapping[str, RecordRules]:
         """Return topic -> what else it asks of its records; topics that tell nobody are missing."""
         return await record_rules(self._cluster, topics)
+
+    async def deletions_ms(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return topic -> for how long it says that a key is gone; topics that tell nobody are missing."""
+        return await deletions_told(self._cluster, topics)
 
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics, without Kafka's internal ones."""

@@ -11,7 +11,7 @@ from pelton.log.kafka.aio import CreateTopicsRequest, DeleteRecordsRequest, Dele
 from pelton.log.kafka.cluster import Again, Cluster, check
 from pelton.log.kafka.codes import Code
 
-__all__ = ["batch_bytes_max", "declare", "delete", "record_rules", "settings_of", "trim"]
+__all__ = ["batch_bytes_max", "declare", "delete", "deletions_told", "record_rules", "settings_of", "trim"]
 
 _LANE = "admin"
 _BROKER_DEFAULT = -1
@@ -19,6 +19,7 @@ _TOPIC = 2
 _TIMEOUT_MS = 20_000
 _POLICY = "cleanup.policy"
 _BATCH_BYTES_MAX = "max.message.bytes"
+_DELETIONS = "delete.retention.ms"
 _CLOCK, _BEFORE, _AFTER = (f"message.timestamp.{name}" for name in ("type", "before.max.ms", "after.max.ms"))
 #: Before Kafka 3.6 there was one bound for both ways.
 _DIFFERENCE = "message.timestamp.difference.max.ms"
@@ -138,6 +139,12 @@ async def batch_bytes_max(cluster: Cluster, names: Iterable[str]) -> dict[str, i
     """Return topic -> how large a sealed batch of it may be; those whose settings may not be read are missing."""
     told = await settings_of(cluster, sorted(names), _BATCH_BYTES_MAX, missing_ok=True)
     return {name: int(settings[_BATCH_BYTES_MAX]) for name, settings in told.items() if settings.get(_BATCH_BYTES_MAX)}
+
+
+async def deletions_told(cluster: Cluster, names: Iterable[str]) -> dict[str, int]:
+    """Return topic -> for how long it says that a key is gone; those whose settings may not be read are missing."""
+    told = await settings_of(cluster, sorted(names), _DELETIONS, missing_ok=True)
+    return {name: int(settings[_DELETIONS]) for name, settings in told.items() if settings.get(_DELETIONS)}
 
 
 async def record_rules(cluster: Cluster, names: Iterable[str]) -> dict[str, RecordRules]:

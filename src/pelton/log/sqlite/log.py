@@ -211,6 +211,11 @@ class SqliteLog:
         names = set(topics)
         return await self.query(lambda db: records.record_rules(db, names))
 
+    async def deletions_ms(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return topic -> for how long it says that a key is gone; topics that do not exist are missing."""
+        states = await self.states(topics)
+        return {name: int(state.config["delete.retention.ms"]) for name, state in states.items()}
+
     async def states(self, topics: Iterable[str]) -> Mapping[str, TopicState]:
         """Return topic -> how it is; topics that do not exist are missing."""
         names = set(topics)

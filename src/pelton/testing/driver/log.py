@@ -107,6 +107,10 @@ class MemoryLog:
         keyed = self.open_records.keyed()
         return {name: RecordRules(keyed=keyed[name]) for name in topics if name in keyed}
 
+    async def deletions_ms(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return nothing: nothing is compacted here."""
+        return {}
+
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics."""
         return frozenset(self.open_records.counts())

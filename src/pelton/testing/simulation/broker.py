@@ -1,4 +1,4 @@
-"""The log itself: topics, transactions, the group's positions. It never fails and never forgets.
+"""The log itself: topics, transactions, the group's positions. It never fails, and forgets what a log may forget.
 
 What may go wrong on the way to it is the network's business. Every committed transaction is shown to the auditor before
 anybody else can see it.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from math import inf
 from typing import Literal, NamedTuple, Protocol
 
 from pelton.batch import Headers, OutgoingBatch, RecordBatch, TopicPartition
@@ -75,6 +76,8 @@ class _Partition:
     history: list[Record] = field(default_factory=list[Record])
     #: Below it, older values of a key may be missing.
     cleaned_to: int = 0
+    #: When each tombstone was cleaned first: what it deletes has gone by then.
+    tombstones: dict[int, float] = field(default_factory=dict[int, float])
 
 
 class Broker:
@@ -82,7 +85,7 @@ class Broker:
 
     now: the time in seconds. gaps: whether transactions leave markers, offsets that hold no record.
     show_later: calls a function after a while, which makes what is decided visible; None for at once.
-    cleans: whether to compact a changelog now.
+    cleans: whether to compact a changelog now. deletions_s: for how long a changelog says that a key is gone.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Broker:
         gaps: bool,
         show_later: Callable[[Callable[[], None]], None] | None = None,
         cleans: Callable[[], bool] = lambda: False,
+        deletions_s: float = inf,
     ) -> None:
         self.coordinator = coordinator
         self.auditor: Auditor | None = None
@@ -105,6 +109,7 @@ class Broker:
         self._gaps = gaps
         self._show_later = show_later
         self._cleans = cleans
+        self._deletions_s = deletions_s
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._open: list[Transaction] = []
         self._numbers = count(1)
@@ -301,12 +306,19 @@ class Broker:
             self.abort(transaction)  # does nothing to one that is decided
 
     def _compact(self, source: TopicPartition) -> None:
-        """Drop every record that a later one of its key replaces, but the last; tombstones stay."""
-        partition, end = self._partitions[source], self.end(source)
+        """Drop every record that a later one of its key replaces, and what tombstones have said for long enough."""
+        partition, end, now = self._partitions[source], self.end(source), self._now()
         last = {record.key: record.offset for record in partition.records if record.offset < end - 1}
-        partition.records = [
-            record for record in partition.records if last.get(record.key, record.offset) <= record.offset
-        ]
+        kept: list[Record] = []
+        for record in partition.records:
+            if last.get(record.key, record.offset) > record.offset:
+                continue
+            if record.offset < end - 1 and record.value is None:
+                cleaned_s = partition.tombstones.setdefault(record.offset, now)
+                if now - cleaned_s > self._deletions_s:
+                    continue
+            kept.append(record)
+        partition.records = kept
         partition.cleaned_to = max(partition.cleaned_to, end - 1)
 
     def _tell(self) -> None:

@@ -120,6 +120,10 @@ class SimulatedLog:
         """Return nothing: simulated topics take any record."""
         return {}
 
+    async def deletions_ms(self, topics: Iterable[str]) -> Mapping[str, int]:
+        """Return nothing: simulated topics are as they are declared."""
+        return {}
+
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics."""
         return frozenset(await self.call("list topics", Broker.counts))

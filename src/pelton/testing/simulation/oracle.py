@@ -285,7 +285,10 @@ class Oracle:
         found, wanted = dict(store.scan("spread")), dict[bytes, bytes]()
         for number in range(self._partitions):
             source = TopicPartition(f"{APP}-spread-changelog", number)
-            position = store.position(f"spread@{number}") or 0
+            position = store.position(f"spread@{number}")
+            if position is None and self._broker.decided_end(source):
+                return  # a wiping was cut off, which whoever opens it has to see
+            position = position or 0
             if position < self._broker.cleaned_to(source):
                 return
             wanted |= self._fold("spread", number, position)

@@ -189,14 +189,15 @@ def _agent(name: str, partitions: int, concurrency: int, code: AgentCode, failur
     return AgentSpec(name, {topic: source}, run, emit, concurrency, frozenset(TABLES[name]))
 
 
-def _table(name: str, partitions: int) -> TableSpec:
-    changelog = TopicSpec(f"{APP}-{name}-changelog", partitions, cleanup_policy="compact")
+def _table(name: str, partitions: int, deletions_ms: int | None) -> TableSpec:
+    config = {} if deletions_ms is None else {"delete.retention.ms": str(deletions_ms)}
+    changelog = TopicSpec(f"{APP}-{name}-changelog", partitions, cleanup_policy="compact", config=config)
     if name == "windows":
         return TableSpec(name, changelog, WINDOW_MS, RETENTION_MS)
     if name == "past":
         return TableSpec(name, changelog, history=History(HISTORY_MS))
     if name == "past-history":
-        return _table("past", partitions).versions()
+        return _table("past", partitions, deletions_ms).versions()
     return TableSpec(name, changelog, replicated=name == "spread")
 
 
@@ -207,13 +208,15 @@ def make_program(
     style: CallStyle,
     sharing: SharingStyle,
     failures: Failures,
+    deletions_ms: int | None = None,
 ) -> Program:
     """Return the program of a process.
 
     concurrency: of the agent "chain". style: of the agent "calls". sharing: of those that share a table.
+    deletions_ms: for how long changelogs say that a key is gone; None for the engine's default.
     """
     code: dict[str, AgentCode] = {**_CODE, "calls": partial(calls, style=style), RIGHT: partial(right, style=sharing)}
     lanes = {"chain": concurrency, LEFT: sharing.left, RIGHT: sharing.right}
     specs = {name: _agent(name, partitions, lanes.get(name, 1), code[name], failures) for name in agents}
-    tables = {name: _table(name, partitions) for agent in agents for name in TABLES[agent]}
+    tables = {name: _table(name, partitions, deletions_ms) for agent in agents for name in TABLES[agent]}
     return Program(specs, tables, {OUT: TopicSpec(OUT, partitions)})

@@ -13,6 +13,11 @@ from pelton.testing.simulation.chance import Chance
 __all__ = ["Weather", "draw_weather"]
 
 
+#: How often changelogs say for a moment only that a key is gone, and what is quick in that.
+_FORGETTING = 0.4
+_QUICK_S = 0.002
+
+
 @dataclass(slots=True)
 class Weather:
     """Probabilities and times; `calm` ends all faults, so that a run can come to its end.
@@ -25,6 +30,7 @@ class Weather:
     fencings: of a transaction, to be given up by the broker, which fences its producer.
     gaps: whether transactions leave offsets that hold no record.
     compaction: of a changelog, at the end of a transaction.
+    deletions_ms: for how long changelogs say that a key is gone; None for much longer than a run takes.
     torn_writes: of a store's write, to be the last thing its process does.
     power_cuts: of a death, to lose the tail of what was written and not synced.
     rot: of a power cut, to leave a store unreadable, or none.
@@ -45,6 +51,7 @@ class Weather:
     eager: bool
     gaps: bool
     compaction: float
+    deletions_ms: int | None
     torn_writes: float
     power_cuts: float
     rot: float
@@ -70,7 +77,7 @@ def draw_weather(chance: Chance) -> Weather:
         """Return a probability up to `most`, or, unless it happens so often, 0."""
         return chance.uniform(0.0, most) if chance.happens(often) else 0.0
 
-    return Weather(
+    weather = Weather(
         latency_s=chance.pick([0.0002, 0.001, 0.005]),
         straggles=perhaps(0.3, 0.03),
         lost_requests=perhaps(0.4, 0.05),
@@ -81,6 +88,7 @@ def draw_weather(chance: Chance) -> Weather:
         eager=chance.happens(0.5),
         gaps=chance.happens(0.5),
         compaction=perhaps(0.3, 0.3),
+        deletions_ms=None,
         torn_writes=perhaps(0.3, 0.1),
         power_cuts=perhaps(0.4, 1.0),
         rot=perhaps(0.2, 0.5),
@@ -93,3 +101,9 @@ def draw_weather(chance: Chance) -> Weather:
         names=chance.happens(0.3),
         standbys=1 if chance.happens(0.3) else 0,
     )
+    if chance.happens(_FORGETTING):
+        # A restore must be quicker than that.
+        quick = max(weather.latency_s, weather.disk_s) < _QUICK_S
+        weather.deletions_ms = chance.pick([50, 200] if quick else [300, 600])
+        weather.compaction = max(weather.compaction, 0.5)
+    return weather

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from pelton.errors import FencedError, StateCorruptedError, UnavailableError
@@ -111,6 +112,7 @@ class _World:
             gaps=self.weather.gaps,
             show_later=show_later,
             cleans=lambda: cleaning.happens(self.weather.compaction),
+            deletions_s=inf if self.weather.deletions_ms is None else self.weather.deletions_ms / 1000,
         )
         self.server = Server(self.broker, network, chance.of("log"), self.weather, self.plan.weight)
         self.disk = Disk(chance.of("disk"), self.weather, network.note, self.kill)
@@ -233,11 +235,16 @@ class _World:
         """Be a worker: run the engine until it is told to stop, or ends of an error that a supervisor is to see to."""
         name = worker.process.name
         chance = self.chance.of(name)
-        clock = SimulatedClock(chance.between(-self.plan.skew_ms, self.plan.skew_ms))
+        # Whether a store is too old is told by the clock of its machine, which hardly goes wrong in so short a time.
+        deletions_ms = self.weather.deletions_ms
+        skew_ms = self.plan.skew_ms if deletions_ms is None else min(self.plan.skew_ms, deletions_ms // 50)
+        clock = SimulatedClock(chance.between(-skew_ms, skew_ms))
         log = SimulatedLog(self.server, name, clock)
         failures = Failures(chance, lambda what: self.violated(Violation(what)))
         plan = self.plan
-        program = make_program(plan.agents, plan.partitions, plan.concurrency, plan.style, plan.sharing, failures)
+        program = make_program(
+            plan.agents, plan.partitions, plan.concurrency, plan.style, plan.sharing, failures, deletions_ms
+        )
         options = RuntimeOptions(
             APP,
             Path("disk" if self.weather.shared_disk else f"disk{slot.number}"),
