@@ -38,7 +38,7 @@ from app.models.ledger import Account, AccountCommand, AccountEvent
 from app.models.order import OrderEvent
 from app.models.terminal import TerminalEvent
 from app.models.training import ConversationEvent, Example
-from app.retention import DECISIONS, DERIVED, EVENTS, FOR_EVER, PIECES
+from app.retention import DECISIONS, DELETIONS, DERIVED, EVENTS, FOR_EVER, PIECES, REPLIES
 
 __all__ = [
     "BANK_ID",
@@ -85,7 +85,7 @@ __all__ = [
 #: BANK_ID names its groups, tables and entities, so that two of them can work on one Kafka and not know each other.
 BANK_ID = os.environ.get("BANK_ID", "bank")
 
-app = pelton.App(BANK_ID, topic_partitions=4)
+app = pelton.App(BANK_ID, topic_partitions=4, reply_expires=REPLIES, changelog_delete_retention_ms=DELETIONS)
 
 
 def _own(topic: str) -> str:

@@ -12,14 +12,15 @@ from datetime import timedelta
 
 __all__ = [
     "DECISIONS",
+    "DELETIONS",
     "DERIVED",
     "EVENTS",
     "FOR_EVER",
     "MASTER_DATA",
     "ORDERS",
     "PIECES",
+    "REPLIES",
     "WAREHOUSE",
-    "WINDOWS",
     "kept",
     "remembered",
 ]
@@ -53,5 +54,7 @@ ORDERS = remembered(timedelta(days=90))
 MASTER_DATA = remembered(timedelta(days=7))
 #: How long analysts find files in the warehouse of the hub.
 WAREHOUSE = remembered(timedelta(days=90))
-#: How long the changelogs of windows say that one has expired, for stores that come back late.
-WINDOWS = {"delete.retention.ms": round(1000 * remembered(timedelta(days=1)))}
+#: How long changelogs say that a key was deleted, for stores that come back late.
+DELETIONS = timedelta(seconds=remembered(timedelta(days=1)))
+#: How long answers to requests wait for who asked.
+REPLIES = remembered(timedelta(days=1))

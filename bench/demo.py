@@ -2,9 +2,9 @@
 
 It starts `make demo` as a user would, and looks at it from outside every 15 s: what its probes and Home say, the
 resident memory of all its processes, the bytes of its directory. Bounded is what hardly grows any more: the mean of the
-last quarter of the run against that of the second. Topics that are kept for ever grow, as they are meant to: they are
-told, and left out of the judgement. Health is judged from where what gathered during the start is worked off. The last
-line of output is a JSON object; the exit status is 1 where it was not healthy throughout, or not bounded.
+last quarter of the run against that of the second. What is kept for ever grows, as it is meant to: it is told, and left
+out of the judgement. Health is judged from where what gathered during the start is worked off. The last line of output
+is a JSON object; the exit status is 1 where it was not healthy throughout, or not bounded.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ __all__ = ["Sample", "Verdict", "figure", "judge"]
 
 PROJECT = Path(__file__).parent.parent
 MIB = 1024**2
+#: Where in the data directory versions of training data are, which are kept for ever.
+TRAINING = ("hub", "training")
 LOG_FILES = {"log.sqlite": "log", "log.sqlite-wal": "wal", "log.sqlite-shm": "wal"}
 #: How long the worker may take until it is ready, and all processes until they have ended.
 READY_S, STOP_S = 300.0, 30.0
@@ -58,8 +60,8 @@ class Sample:
     """One look. at_s: seconds since the first. level: what Home says; "silent" when it did not answer.
 
     rss_mib: of each kind of process; log_mib: the log's file, with what lies free in it; wal_mib: the write-ahead log
-    beside it; state_mib: tables; other_mib: what connectors read and write. kept_mib: the part of the log that is kept
-    for ever; free_mib: its free pages.
+    beside it; state_mib: tables; other_mib: what connectors read and write. kept_mib: what of all this is kept for
+    ever: versions of training data, and topics at their share of the file; free_mib: the log's free pages.
     """
 
     at_s: float
@@ -245,8 +247,8 @@ class Demo:
             log_mib=sizes["log"] / MIB,
             wal_mib=sizes["wal"] / MIB,
             state_mib=sizes["state"] / MIB,
-            other_mib=sizes["other"] / MIB,
-            kept_mib=kept,
+            other_mib=(sizes["other"] + sizes["training"]) / MIB,
+            kept_mib=kept + sizes["training"] / MIB,
             free_mib=free,
             topics_mib=topics,
         )
@@ -275,8 +277,7 @@ class Demo:
             for name in names:
                 with suppress(FileNotFoundError):
                     status = (Path(directory) / name).lstat()
-                    kind = LOG_FILES.get(name, "other") if not within else "other"
-                    sizes["state" if "tables" in within else kind] += status.st_blocks * 512
+                    sizes[_of(within, name)] += status.st_blocks * 512
         return sizes
 
     def _log(self) -> tuple[dict[str, float], float, float]:
@@ -289,9 +290,19 @@ class Demo:
                 "SELECT t.name, t.retention_ms < 0 AND t.cleanup_policy = 'delete', b.nbytes FROM topics t JOIN"
                 " (SELECT topic, sum(nbytes) AS nbytes FROM batches GROUP BY topic) b ON b.topic = t.id"
             ).fetchall()
-            (free,), (size,) = (log.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_size"))
-        kept = sum(nbytes for _, for_ever, nbytes in rows if for_ever)
-        return {name: nbytes / MIB for name, _, nbytes in rows}, kept / MIB, free * size / MIB
+            page = log.execute("PRAGMA page_size").fetchone()[0] / MIB
+            pages, free = (log.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+        kept = sum(nbytes for _, for_ever, nbytes in rows if for_ever) / max(1, sum(nbytes for _, _, nbytes in rows))
+        return {name: nbytes / MIB for name, _, nbytes in rows}, kept * (pages - free) * page, free * page
+
+
+def _of(within: tuple[str, ...], name: str) -> str:
+    """Return what a file belongs to. within: the directories that it is in."""
+    if "tables" in within:
+        return "state"
+    if within[: len(TRAINING)] == TRAINING:
+        return "training"
+    return "other" if within else LOG_FILES.get(name, "other")
 
 
 def _kind(command: Sequence[str]) -> str:

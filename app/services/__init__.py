@@ -14,7 +14,7 @@ from app.bank import BANK_ID
 from app.bank import app as bank
 from app.bank import order_events as events
 from app.models.order import OrderEvent
-from app.retention import EVENTS
+from app.retention import DELETIONS, EVENTS, REPLIES
 
 __all__ = ["SERVICES", "order_events", "service"]
 
@@ -26,7 +26,12 @@ def service(name: str) -> pelton.App:
     """Return the application of a service: its id, and so its group, is its own, and so is its data directory."""
     directory = Path(bank.conf.datadir).absolute()
     app = pelton.App(
-        f"{BANK_ID}-{name}", broker=f"sqlite:///{directory}/log.sqlite", topic_partitions=4, web_port=SERVICES[name]
+        f"{BANK_ID}-{name}",
+        broker=f"sqlite:///{directory}/log.sqlite",
+        topic_partitions=4,
+        web_port=SERVICES[name],
+        reply_expires=REPLIES,
+        changelog_delete_retention_ms=DELETIONS,
     )
     app.conf.datadir = directory / "services" / name  # APP_DATADIR is the bank's
     return app

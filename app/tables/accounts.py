@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from app.bank import app
 from app.models import AccountProfile, AccountWindow, AlertHistory, LatestPayments, Transaction
-from app.retention import WINDOWS
 from app.rules import Span
 
 __all__ = [
@@ -35,7 +34,6 @@ minutes = (
         value_type=AccountWindow,
         partitions=4,
         help="Payments per minute.",
-        extra_topic_configs=WINDOWS,
     )
     .tumbling(MINUTE_S, expires=timedelta(days=1))
     .relative_to_field(Transaction.ts)
@@ -49,7 +47,6 @@ ten_minutes = (
         value_type=AccountWindow,
         partitions=4,
         help="Payments per ten minutes, a window every two.",
-        extra_topic_configs=WINDOWS,
     )
     .hopping(TEN_MINUTES_S, STEP_S, expires=timedelta(hours=1))
     .relative_to_field(Transaction.ts)

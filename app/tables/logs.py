@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from app.bank import app
 from app.models import LogLine, LogMinute, LogService, Template
-from app.retention import WINDOWS, remembered
+from app.retention import remembered
 from pelton import Table
 
 __all__ = ["log_minutes", "log_services", "template_key", "templates", "templates_of"]
@@ -36,7 +36,6 @@ log_minutes = (
         value_type=LogMinute,
         partitions=4,
         help="Lines and errors per minute, of services and of their templates.",
-        extra_topic_configs=WINDOWS,
     )
     .tumbling(60, expires=remembered(timedelta(days=1)))
     .relative_to_field(LogLine.ts)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,13 @@ def test_one_variable_shortens_what_is_not_kept_for_ever() -> None:
 def test_what_the_variable_makes_of_a_week(most_s: float, topic_s: float, table_s: float) -> None:
     week = timedelta(days=7)
     assert (kept(week, most_s), remembered(week, most_s)) == (topic_s, table_s)
+
+
+@pytest.mark.parametrize("program", ["app", "app.services.orders", "app.services.payments"])
+def test_changelogs_say_for_as_long_that_a_key_is_gone(program: str, tmp_path: Path) -> None:
+    environment = os.environ | {"BANK_RETENTION_S": "600", "APP_DATADIR": str(tmp_path)}
+    command = [sys.executable, "-m", "faust", "-A", program, "topics", "diff"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE_S, check=False)
+    made = [line for line in done.stdout.decode().splitlines() if "-changelog: " in line]
+    assert made, done.stderr.decode()
+    assert [line for line in made if not line.endswith("cleanup.policy=compact, delete.retention.ms=600000")] == []
