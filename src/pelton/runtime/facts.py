@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 
 from pelton.errors import ConfigurationError
 from pelton.runtime.spec import TableSpec
@@ -103,13 +102,4 @@ def outdated(store: Store, name: str, spec: TableSpec, now_ms: int) -> bool:
     if told_ms is None or noted is None:
         return False
     noted_ms, told_then_ms = map(int, noted.split())
-    told_ms = min(told_ms, told_then_ms)
-    if now_ms - noted_ms <= _SURE * told_ms:
-        return False
-    logger.warning(
-        "%s was last up to date %s ago, and for %s only the changelog says which keys are gone",
-        name,
-        timedelta(milliseconds=now_ms - noted_ms),
-        timedelta(milliseconds=told_ms),
-    )
-    return True
+    return now_ms - noted_ms > _SURE * min(told_ms, told_then_ms)

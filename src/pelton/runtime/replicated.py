@@ -73,6 +73,7 @@ class ReplicatedTables:
         #: Where the changelogs ended when the log was last asked, and when that was.
         self._spans: Mapping[TopicPartition, OffsetRange] = {}
         self._asked_ms = 0
+        self._too_slow: set[TopicPartition] = set()
         self._committing = False
         self.caches: dict[str, TableCache] = {}
         self.reset()
@@ -146,7 +147,7 @@ class ReplicatedTables:
 
         gone = next((source for source in spans if lost(source)), None)
         if gone is not None:
-            logger.warning("%s: it cannot continue the store, the table is wiped and restored", gone)
+            logger.warning("%s: it cannot bring the store up to date: the table is wiped and restored", gone)
             for table in (*names.values(), spec.name):
                 await in_thread(self._store.wipe, table)
             marks = dict.fromkeys(marks)
@@ -191,7 +192,9 @@ class ReplicatedTables:
                         f"{source} may have forgotten deletions: nothing was read of it for longer than it tells them",
                         hint="start the worker anew: it wipes the table and restores it",
                     )
-                tell_too_slow(source)
+                if source not in self._too_slow:
+                    self._too_slow.add(source)
+                    tell_too_slow(source)
             await in_thread(self._store.write, self._writes(spec, source, batch))
             self.caches[spec.name].invalidate(key for key in batch.keys if key is not None)
             self._came_round(source, batch.next_offset)

@@ -24,6 +24,8 @@ __all__ = ["begin_anew", "changelog_writes", "forgotten", "restore", "starting_p
 
 logger = logging.getLogger(__name__)
 
+#: Why a table is wiped that has been away for too long.
+_FORGOTTEN = "the changelog may have forgotten deletions since the store was last up to date"
 #: How often the log tells of a restore that takes long, in seconds.
 _REPORT_EVERY_S = 5.0
 
@@ -107,12 +109,11 @@ async def starting_position(
         return span.start
     if position is None:
         # Without it nobody knows what the values stand for; keys deleted since would stay (invariant I3).
-        logger.warning("%s: the store has values, but no position", source)
-    elif span.start <= position <= span.end:
+        return await begin_anew(store, spec, span, source, asked_ms, "the store has values, but no position")
+    if span.start <= position <= span.end:
         return position
-    else:
-        logger.warning("%s: the changelog holds offsets %d to %d, the store stands at %d", source, *span, position)
-    return await begin_anew(store, spec, span, source, asked_ms)
+    why = f"the changelog holds offsets {span.start} to {span.end}, the store stands at {position}"
+    return await begin_anew(store, spec, span, source, asked_ms, why)
 
 
 def forgotten(store: Store, spec: TableSpec, batch: RecordBatch, position: int, now_ms: int) -> bool:
@@ -123,9 +124,11 @@ def forgotten(store: Store, spec: TableSpec, batch: RecordBatch, position: int, 
     return len(batch) < batch.next_offset - position and outdated(store, spec.name, spec, now_ms)
 
 
-async def begin_anew(store: Store, spec: TableSpec, span: OffsetRange, source: TopicPartition, now_ms: int) -> int:
+async def begin_anew(
+    store: Store, spec: TableSpec, span: OffsetRange, source: TopicPartition, now_ms: int, why: str = _FORGOTTEN
+) -> int:
     """Wipe a table that cannot be brought up from where it stands; return the offset to fill it from."""
-    logger.warning("%s: the table is wiped and restored", source)
+    logger.warning("%s: %s: it is wiped and restored", source, why)
     await in_thread(store.wipe, spec.name)
     # What is filled from the start lacks nothing that came before.
     await in_thread(note_current, store, {spec.name: spec}, now_ms)
