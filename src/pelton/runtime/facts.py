@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from pelton.errors import ConfigurationError
 from pelton.runtime.spec import TableSpec
@@ -36,10 +37,16 @@ _NOTES = 20
 _NOTES_EVERY_MIN_MS = 10.0
 
 
-def settle_facts(store: Store, app_id: str, tables: Iterable[TableSpec], counts: Mapping[str, int]) -> None:
+def settle_facts(
+    store: Store,
+    app_id: str,
+    tables: Iterable[TableSpec],
+    counts: Mapping[str, int],
+    marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> None:
     """Compare what a store says of itself with what it is opened for; wipe what differs, and note what is true now.
 
-    counts: changelog topic -> number of partitions.
+    counts: changelog topic -> number of partitions. marks: table -> those that say how far it is, besides itself.
     Raises: ConfigurationError when it belongs to another application, or a table is windowed now and was not, or the
         other way round; nothing is changed then.
     """
@@ -60,7 +67,8 @@ def settle_facts(store: Store, app_id: str, tables: Iterable[TableSpec], counts:
         _check_windows(spec, before["windowed"])
         if before != told:
             logger.warning('table "%s" is wiped and restored: it was %s, and is %s now', spec.name, before, told)
-            store.wipe(spec.name)
+            for name in (*marks.get(spec.name, ()), spec.name):
+                store.wipe(name)
     if facts.items() - known.items():
         store.write({FACTS_TABLE: TableWrites(puts=list(facts.items()))})
 
@@ -95,10 +103,11 @@ def note_current(store: Store, tables: Mapping[str, TableSpec], time_ms: int) ->
 def outdated(store: Store, name: str, spec: TableSpec, now_ms: int) -> bool:
     """Return whether the changelog may have forgotten deletions that a table in the store has not heard of.
 
-    One that notes nothing was written by a version that did not know of this: it is taken as it is.
+    One that notes nothing was written by a version that did not know of this: it is taken as it is. So is any where
+    deletions are not told at all: nothing would ever be up to date.
     """
     told_ms = spec.deletions_ms
-    noted = None if told_ms is None else store.get(FACTS_TABLE, _CURRENT + name.encode())
+    noted = store.get(FACTS_TABLE, _CURRENT + name.encode()) if told_ms else None
     if told_ms is None or noted is None:
         return False
     noted_ms, told_then_ms = map(int, noted.split())

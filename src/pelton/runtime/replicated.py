@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: The wait before a changelog is read again, when the log does not answer.
 _RETRY_S = 0.5
+#: How often a changelog is read to its end before agents begin.
+_PASSES = 2
 #: How long one read of a changelog's end waits; more partitions than one are read side by side.
 _FOLLOW_S = 0.25
 
@@ -114,18 +116,20 @@ class ReplicatedTables:
     async def _fill(self, spec: TableSpec, *, again: bool = False) -> dict[TopicPartition, int]:
         """Read a table's changelogs to their ends, and return these.
 
-        again: whether it goes on when it takes longer than deletions are told: it would never come to an end. Raises:
-        _StoodStill.
+        again: whether it goes on when it takes longer than deletions are told: it would never come to an end.
+        Raises: _StoodStill.
         """
         sources = [TopicPartition(spec.changelog.name, number) for number in self._numbers(spec)]
-        asked_ms = self._clock.time_ms()
-        spans = await self._log.offsets(sources, decided=True)
-        positions = await self._starting_positions(spec, spans, asked_ms)
-        for source in sources:
-            while positions[source] < spans[source].end:
-                positions[source] = await self._follow(spec, source, positions[source], anyhow=again)
         names = {position_table(spec.name, source.partition): spec for source in sources}
-        await in_thread(note_current, self._store, names, asked_ms)
+        positions: dict[TopicPartition, int] = {}
+        for _ in range(_PASSES):  # what came during the first is read in the second, which takes a moment
+            asked_ms = self._clock.time_ms()
+            spans = await self._log.offsets(sources, decided=True)
+            positions = positions or await self._starting_positions(spec, spans, asked_ms)
+            for source in sources:
+                while positions[source] < spans[source].end:
+                    positions[source] = await self._follow(spec, source, positions[source], anyhow=again)
+            await in_thread(note_current, self._store, names, asked_ms)
         return positions
 
     async def _starting_positions(
@@ -141,7 +145,8 @@ class ReplicatedTables:
         def lost(source: TopicPartition) -> bool:
             mark, (start, end) = marks[source], spans[source]
             if mark is None:  # of a wiping that was cut off, or of a partition that nothing came in yet
-                return start < end and self._store.last_key(spec.name) is not None
+                anything = start < end or all(one is None for one in marks.values())
+                return anything and self._store.last_key(spec.name) is not None
             outside = not start <= mark <= end
             return outside or (mark < end and outdated(self._store, names[source], spec, asked_ms))
 

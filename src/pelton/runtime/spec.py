@@ -19,6 +19,7 @@ from pelton.stream.lane import Lane, Send
 from pelton.stream.stream import Feed
 
 __all__ = [
+    "DELETE_RETENTION",
     "OF_OPERATORS",
     "OF_THE_ENGINE",
     "AgentSpec",
@@ -28,6 +29,9 @@ __all__ = [
     "SourceSpec",
     "TableSpec",
 ]
+
+#: For how long a compacted topic says that a key is gone; milliseconds.
+DELETE_RETENTION = "delete.retention.ms"
 
 #: Ranks of what a commit writes (`OutgoingBatch.rank`). What tells that an event was handled comes behind everything
 #: that came of it, so that it is not passed over while that is lost: messages have rank 0, then come the tables of the
@@ -123,7 +127,7 @@ class TableSpec:
     @property
     def deletions_ms(self) -> int | None:
         """For how long its changelog says that a key is gone; None where it never forgets, or nobody knows."""
-        told = self.changelog.config.get("delete.retention.ms") if "compact" in self.changelog.cleanup_policy else None
+        told = self.changelog.config.get(DELETE_RETENTION) if "compact" in self.changelog.cleanup_policy else None
         return None if told is None else int(told)
 
     def versions(self) -> TableSpec:

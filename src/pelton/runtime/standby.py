@@ -73,10 +73,10 @@ class _Copy:
     positions: dict[str, int] = field(default_factory=dict[str, int])
     lag: dict[str, int] = field(default_factory=dict[str, int])
     heard_at_s: float = 0.0
-    #: When the store last noted that it is up to date, by the wall clock.
-    noted_ms: int = 0
-    #: Tables that were begun anew since then, and how often that was found to be of no use.
-    anew: Counter[str] = field(default_factory=Counter[str])
+    #: When the store last noted of each table that it is up to date, by the wall clock.
+    noted_ms: dict[str, int] = field(default_factory=dict[str, int])
+    #: How often each was found to be too old since then: the first time it is begun anew.
+    too_old: Counter[str] = field(default_factory=Counter[str])
     applied: int = 0
     complete: bool = False
 
@@ -187,23 +187,30 @@ class Standbys:
             copy.lag[table] = spans[source].end - position
             if copy.lag[table]:
                 moved |= await self._apply(copy, table, position, spans[source])
-        if not any(copy.lag.values()):
-            await self._note(copy, asked_ms)
+        await self._note(copy, asked_ms)
         if not moved and not copy.complete:
             copy.complete = True
             logger.info("the standby of partition %d has caught up: %d records", copy.number, copy.applied)
         return moved
 
     async def _note(self, copy: _Copy, asked_ms: int) -> None:
-        """Note now and then that a copy holds all that there was when the log was asked."""
+        """Note now and then which tables of a copy hold all that there was when the log was asked."""
         every_ms = notes_every_ms(copy.specs.values())
-        if every_ms is None or asked_ms - copy.noted_ms < every_ms:
+        if every_ms is None:
+            return
+        due = {
+            table: copy.specs[table]
+            for table, lag in copy.lag.items()
+            if not lag and asked_ms - copy.noted_ms.get(table, 0) >= every_ms
+        }
+        if not due:
             return
         async with self._touching:
             if copy.store is not None and self._has(copy):
-                await in_thread(note_current, copy.store, copy.specs, asked_ms)
-                copy.noted_ms = asked_ms
-                copy.anew.clear()
+                await in_thread(note_current, copy.store, due, asked_ms)
+                copy.noted_ms |= dict.fromkeys(due, asked_ms)
+                for table in due:
+                    del copy.too_old[table]
 
     async def _position(self, copy: _Copy, table: str, span: OffsetRange, asked_ms: int) -> int | None:
         """Return where a table of a copy stands; None when the copy is none any more."""
@@ -216,6 +223,7 @@ class Standbys:
                 copy.store = await self._stores.open(copy.number)
             position = await starting_position(copy.store, copy.specs[table], span, copy.changelogs[table], asked_ms)
         copy.positions[table] = position
+        del copy.too_old[table]
         return position
 
     async def _apply(self, copy: _Copy, table: str, position: int, span: OffsetRange) -> bool:
@@ -228,12 +236,13 @@ class Standbys:
             if copy.store is None or not self._has(copy):
                 return False
             if forgotten(copy.store, spec, batch, position, self._clock.time_ms()):
-                copy.anew[table] += 1
-                if copy.anew[table] == 1:
+                copy.too_old[table] += 1
+                if copy.too_old[table] == 1:
                     now_ms = self._clock.time_ms()
                     copy.positions[table] = await begin_anew(copy.store, spec, span, source, now_ms)
+                    copy.lag[table] = span.end - span.start
                     return True
-                if copy.anew[table] == 2:
+                if copy.too_old[table] == 2:
                     tell_too_slow(source)
             await in_thread(copy.store.write, {table: changelog_writes(batch, spec.format)})
         copy.lag[table] = max(0, copy.lag[table] - (batch.next_offset - position))

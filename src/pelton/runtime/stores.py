@@ -66,8 +66,10 @@ class LocalStores:
     async def of_global_tables(self, tables: Sequence[TableSpec]) -> Store:
         """Return the store of the global tables, anew when it is damaged; it is the caller's to close."""
         counts = self._topics.counts
-        marks = [position_table(spec.name, n) for spec in tables for n in range(counts[spec.changelog.name])]
-        names = [FACTS_TABLE, *(spec.name for spec in tables), *marks]
+        marks = {
+            spec.name: [position_table(spec.name, n) for n in range(counts[spec.changelog.name])] for spec in tables
+        }
+        names = [FACTS_TABLE, *marks, *(mark for own in marks.values() for mark in own)]
         try:
             store = await in_thread(self._factory.open, self._directory, REPLICATED, names)
         except StateCorruptedError as error:
@@ -75,7 +77,7 @@ class LocalStores:
             await self.discard(REPLICATED)
             store = await in_thread(self._factory.open, self._directory, REPLICATED, names)
         try:
-            settle_facts(store, self._app_id, tables, counts)
+            settle_facts(store, self._app_id, tables, counts, marks)
         except BaseException:
             await in_thread(store.close)
             raise

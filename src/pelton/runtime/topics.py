@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Self
 
 from pelton.batch import TopicPartition
@@ -16,7 +15,7 @@ from pelton.errors import CopartitioningError, RecordRefusedError
 from pelton.log.contract import Log, TopicSpec
 from pelton.runtime.acceptance import Acceptance
 from pelton.runtime.deadletter import dead_letter_topic
-from pelton.runtime.spec import AgentSpec, Program, TableSpec
+from pelton.runtime.spec import DELETE_RETENTION, AgentSpec, Program, TableSpec
 
 __all__ = ["TOPIC_NAME", "Layout", "Topics"]
 
@@ -45,7 +44,7 @@ class Layout:
     @classmethod
     def of(cls, app_id: str, partitions: int, config: EngineConfig) -> Self:
         """Return the layout of an application's topics."""
-        changelogs = {"delete.retention.ms": str(config.changelog_delete_retention_ms)}
+        changelogs = {DELETE_RETENTION: str(config.changelog_delete_retention_ms)}
         return cls(f"{app_id}-", dead_letter_topic(app_id), partitions, changelogs)
 
 
@@ -53,8 +52,8 @@ class Topics:
     """What the log has for a program.
 
     counts: topic -> number of partitions; acceptance: what records they take. Known after `declare`.
-    tables_declared: the program's tables, with their changelogs as they were declared; where the log says for a shorter
-        time which keys are gone, with that.
+    tables_declared: the program's tables, with their changelogs as they are declared, but for how long the log really
+        says which keys are gone.
     lasting: the topics that are there for as long as the application is. Others, where somebody wants answers for
         instance, may be gone by the next commit.
     """
@@ -62,7 +61,7 @@ class Topics:
     def __init__(self, program: Program, log: Log, clock: Clock, layout: Layout) -> None:
         self.counts: dict[str, int] = {}
         self.acceptance = Acceptance(log, clock, self.counts)
-        self.tables_declared: dict[str, TableSpec] = {}
+        self.tables_declared = dict(program.tables)
         self.lasting: set[str] = set()
         self._program = program
         self._log = log
@@ -86,19 +85,25 @@ class Topics:
         """Return tables with what the log really does: a changelog that exists keeps the settings that it has."""
         compacted = {name: spec for name, spec in tables.items() if spec.deletions_ms is not None}
         told = await self._log.deletions_ms(spec.changelog.name for spec in compacted.values())
-        found = dict(tables)
+        found, others = dict(tables), list[str]()
         for name, spec in compacted.items():
-            topic, declared_ms = spec.changelog.name, spec.deletions_ms or 0
+            topic, declared_ms = spec.changelog.name, spec.deletions_ms
             told_ms = told.get(topic, declared_ms)
             if told_ms != declared_ms:
-                logger.warning(
-                    "%s says for %s which keys are gone, %s is declared: `faust -A ... topics apply` changes it",
-                    topic,
-                    timedelta(milliseconds=told_ms),
-                    timedelta(milliseconds=declared_ms),
-                )
-            config = {**spec.changelog.config, "delete.retention.ms": str(min(told_ms, declared_ms))}
+                others.append(f"{topic} ({told_ms} ms, not {declared_ms})")
+            config = {**spec.changelog.config, DELETE_RETENTION: str(told_ms)}
             found[name] = replace(spec, changelog=replace(spec.changelog, config=config))
+        if others:
+            logger.warning(
+                "changelogs say for another time than declared which keys are gone: %s; `faust -A ... topics apply` "
+                "changes them",
+                ", ".join(others),
+            )
+        if unknown := sorted({spec.changelog.name for spec in compacted.values()} - told.keys()):
+            logger.warning(
+                "the log does not say for how long these tell which keys are gone, as declared is assumed: %s",
+                ", ".join(unknown),
+            )
         return found
 
     async def wanted(self) -> list[TopicSpec]:

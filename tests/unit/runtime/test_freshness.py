@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Container
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest_asyncio
 from pelton.batch import TopicPartition
 from pelton.errors import StateCorruptedError
 from pelton.log.contract import TopicSpec
-from pelton.log.sqlite import cleaning
+from pelton.log.sqlite import SqliteLog, cleaning
 from pelton.runtime.facts import FACTS_TABLE, note_current, outdated
 from pelton.runtime.replicated import ReplicatedTables
 from pelton.runtime.restore import restore
@@ -132,6 +133,7 @@ async def test_a_store_that_nothing_has_changed_since_goes_on_however_old_it_is(
     runtime = await keeper(scene, clock, stores)
     await scene.append(*range(1, 8))
     await scene.until_done()
+    await until_followed(scene, runtime)
     await scene.stop(runtime)
     clock.ahead_ms += 9 * DAY_MS
     told.clear()
@@ -300,13 +302,51 @@ async def test_a_partition_of_a_global_table_that_nothing_came_in_is_no_reason_t
     assert wiped(told) == set()
 
 
+async def test_a_global_table_that_takes_long_to_fill_ends_nobody(
+    scene: Scene, clock: SettableClock, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    runtime = await keeper(scene, clock, MemoryStores())
+    await with_holes(scene, clock)
+    await scene.stop(runtime)
+    read = SqliteLog.read
+
+    async def slowly(log: Any, source: TopicPartition, offset: int, **options: Any) -> Any:
+        if source.topic == WORLD.changelog.name and offset == 0:
+            clock.ahead_ms += DAY_MS
+        return await read(log, source, offset, **options)
+
+    monkeypatch.setattr(SqliteLog, "read", slowly)
+    runtime = await keeper(scene, clock, MemoryStores())
+    assert "Raise changelog_delete_retention_ms" in told.text
+    topic = f"(select id from topics where name = '{WORLD.changelog.name}')"
+    await scene.log.write(lambda db: db.execute(f"update ranges set next = next + 5 where topic = {topic}"))
+    await scene.append(*[3] * 7)
+    await scene.until_done()
+    await until_followed(scene, runtime)
+
+
+async def test_a_global_table_that_is_declared_otherwise_is_filled_anew(scene: Scene, clock: SettableClock):
+    stores = MemoryStores()
+    runtime = await keeper(scene, clock, stores)
+    await scene.append(*range(1, 15))
+    await scene.until_done()
+    replicated = await until_followed(scene, runtime)
+    facts = json.loads(replicated.store.get(FACTS_TABLE, b"table world") or b"")
+    other = json.dumps(facts | {"partitions": 1}).encode()
+    replicated.store.write({FACTS_TABLE: TableWrites([(b"table world", other)])})
+    await scene.stop(runtime)
+    runtime = await keeper(scene, clock, stores)
+    assert runtime.replicated is not None
+    assert dict(runtime.replicated.store.scan("world")) == await scene.table("world") != {}
+
+
 async def test_what_the_log_really_does_counts(scene: Scene, told: pytest.LogCaptureFixture):
     config = {"delete.retention.ms": "90000"}
     await scene.log.declare([TopicSpec(SUMS.changelog.name, PARTITIONS, cleanup_policy="compact", config=config)])
     told.set_level("WARNING", "pelton.runtime.topics")
     runtime = await scene.worker(agent(keep), tables=TABLES)
     assert runtime._topics.tables_declared["sums"].deletions_ms == 90_000
-    assert "0:01:30 which keys are gone, 1 day, 0:00:00 is declared" in told.text
+    assert "sums-changelog (90000 ms, not 86400000)" in told.text
 
 
 def test_a_time_that_was_raised_counts_from_then_on() -> None:
@@ -319,4 +359,6 @@ def test_a_time_that_was_raised_counts_from_then_on() -> None:
     assert outdated(store, "t", week, 2 * DAY_MS)
     note_current(store, {"t": week}, 0)
     assert not outdated(store, "t", week, 2 * DAY_MS)
+    never = TableSpec("t", TopicSpec("t", cleanup_policy="compact", config={"delete.retention.ms": "0"}))
+    assert not outdated(store, "t", never, 2 * DAY_MS)
     assert outdated(store, "t", day, 2 * DAY_MS)

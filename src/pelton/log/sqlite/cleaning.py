@@ -82,9 +82,11 @@ class Cleaner:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._new: dict[_Partition, _New] = {}
+        self._began_s = 0.0
 
     def steps(self, now_ms: int) -> Iterator[None]:
         """Delete what retention lets go, and compact what is due; pauses after each step."""
+        self._began_s = time.monotonic()
         with explaining(self._db.path):
             yield from self._trim(now_ms)
             yield from self._compact(now_ms)
@@ -154,7 +156,6 @@ class Cleaner:
         return new.nbytes > int(old)
 
     def _compact_partition(self, partition: _Partition, due: _Due, now_ms: int) -> Iterator[None]:
-        began_s = time.monotonic()
         last: dict[bytes | None, int] = {}
         known = due.compacted
         while len(last) < _KEYS_MAX and (rows := self._rows(partition, known, due.end)):
@@ -175,7 +176,7 @@ class Cleaner:
                 (known, live, *partition),
             )
             if due.again:
-                at_ms = now_ms + round(1000 * (time.monotonic() - began_s))
+                at_ms = now_ms + round(1000 * (time.monotonic() - self._began_s))
                 self._db.execute(
                     "INSERT INTO cleaned VALUES (?, ?, ?, ?) ON CONFLICT (topic, partition)"
                     " DO UPDATE SET below = max(below, excluded.below), at_ms = max(at_ms, excluded.at_ms)",

@@ -108,8 +108,8 @@ class MemoryLog:
         return {name: RecordRules(keyed=keyed[name]) for name in topics if name in keyed}
 
     async def deletions_ms(self, topics: Iterable[str]) -> Mapping[str, int]:
-        """Return nothing: nothing is compacted here."""
-        return {}
+        """Return topic -> what it is declared with; nothing is compacted here."""
+        return _chosen(self.open_records.deletions_ms(), topics)
 
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics."""

@@ -24,6 +24,7 @@ __all__ = ["DEFAULT_PARTITIONS", "Records"]
 
 DEFAULT_PARTITIONS = 8
 #: The embedded log's.
+_DAY_MS = 24 * 60 * 60 * 1000
 _RECORD_BYTES_MAX = 16 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -95,6 +96,12 @@ class Records:
     def keyed(self) -> dict[str, bool]:
         """Return of each topic whether it takes records with a key only."""
         return {name: topic.spec.cleanup_policy == "compact" for name, topic in self._topics.items()}
+
+    def deletions_ms(self) -> dict[str, int]:
+        """Return topic -> for how long it would say that a key is gone."""
+        return {
+            name: int(topic.spec.config.get("delete.retention.ms", _DAY_MS)) for name, topic in self._topics.items()
+        }
 
     def delete(self, name: str) -> None:
         """Delete a topic and its records."""

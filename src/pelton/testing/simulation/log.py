@@ -121,8 +121,9 @@ class SimulatedLog:
         return {}
 
     async def deletions_ms(self, topics: Iterable[str]) -> Mapping[str, int]:
-        """Return nothing: simulated topics are as they are declared."""
-        return {}
+        """Return topic -> what it is declared with."""
+        specs = self.server.broker.specs
+        return {name: int(specs[name].config["delete.retention.ms"]) for name in topics if name in specs}
 
     async def topics(self) -> frozenset[str]:
         """Return the names of all topics."""
