@@ -17,7 +17,7 @@ from pelton.errors import StateCorruptedError, UnavailableError
 from pelton.log.contract import Log, OffsetRange
 from pelton.log.partitioner import partition_for
 from pelton.runtime.facts import note_current, outdated
-from pelton.runtime.restore import changelog_writes, tell_too_slow
+from pelton.runtime.restore import changelog_writes, forgotten, tell_too_slow
 from pelton.runtime.spec import TableSpec
 from pelton.runtime.threads import in_thread
 from pelton.state.cache import TableCache
@@ -191,7 +191,8 @@ class ReplicatedTables:
         bytes_max = self._config.restore_bytes_max
         batch = await self._log.read(source, position, bytes_max=bytes_max, timeout_s=_FOLLOW_S)
         if batch.next_offset > position:
-            if self._forgotten(spec, source, batch, position):
+            name = position_table(spec.name, source.partition)
+            if forgotten(self._store, name, spec, batch, position, self._clock.time_ms()):
                 if not anyhow:
                     raise _StoodStill(
                         f"{source} may have forgotten deletions: nothing was read of it for longer than it tells them",
@@ -205,12 +206,6 @@ class ReplicatedTables:
             self._came_round(source, batch.next_offset)
         self._followed[source] = batch.next_offset
         return batch.next_offset
-
-    def _forgotten(self, spec: TableSpec, source: TopicPartition, batch: RecordBatch, position: int) -> bool:
-        """Return whether deletions may be missing; not where every offset has its record."""
-        whole = len(batch) == batch.next_offset - position
-        name = position_table(spec.name, source.partition)
-        return not whole and outdated(self._store, name, spec, self._clock.time_ms())
 
     def _came_round(self, source: TopicPartition, position: int) -> None:
         """Read from the store again once all own writes are in it."""

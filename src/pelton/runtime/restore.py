@@ -68,7 +68,7 @@ async def restore(
             batch = await log.read(source, position, bytes_max=bytes_max, timeout_s=1.0)
             if batch.next_offset <= position:
                 continue  # nothing came in time; the end is known to be there
-            if forgotten(store, specs[name], batch, position, clock.time_ms()):
+            if forgotten(store, name, specs[name], batch, position, clock.time_ms()):
                 anew[name] += 1
                 if anew[name] == 1:
                     total += position - spans[source].start
@@ -105,7 +105,8 @@ async def starting_position(
     """
     position = store.position(spec.name)
     if position is None and store.last_key(spec.name) is None:
-        await in_thread(note_current, store, {spec.name: spec}, asked_ms)
+        if span.start < span.end:
+            await in_thread(note_current, store, {spec.name: spec}, asked_ms)
         return span.start
     if position is None:
         # Without it nobody knows what the values stand for; keys deleted since would stay (invariant I3).
@@ -116,12 +117,12 @@ async def starting_position(
     return await begin_anew(store, spec, span, source, asked_ms, why)
 
 
-def forgotten(store: Store, spec: TableSpec, batch: RecordBatch, position: int, now_ms: int) -> bool:
+def forgotten(store: Store, name: str, spec: TableSpec, batch: RecordBatch, position: int, now_ms: int) -> bool:
     """Return whether deletions may be missing between a position and the end of a batch that was read from there.
 
-    Where every offset has its record, nothing is missing, however old the store is.
+    name: of the table in the store. Where every offset has its record, nothing is missing, however old the store is.
     """
-    return len(batch) < batch.next_offset - position and outdated(store, spec.name, spec, now_ms)
+    return len(batch) < batch.next_offset - position and outdated(store, name, spec, now_ms)
 
 
 async def begin_anew(

@@ -69,6 +69,7 @@ class _Copy:
     number: int
     specs: Mapping[str, TableSpec]
     changelogs: Mapping[str, TopicPartition]
+    notes_every_ms: float | None
     store: Store | None = None
     positions: dict[str, int] = field(default_factory=dict[str, int])
     lag: dict[str, int] = field(default_factory=dict[str, int])
@@ -120,7 +121,9 @@ class Standbys:
         for number in sorted(set(numbers) - self._copies.keys()):
             specs = {spec.name: spec for spec in self._stores.tables(number)}
             sources = {name: TopicPartition(spec.changelog.name, number) for name, spec in specs.items()}
-            self._copies[number] = _Copy(number, MappingProxyType(specs), MappingProxyType(sources))
+            self._copies[number] = _Copy(
+                number, MappingProxyType(specs), MappingProxyType(sources), notes_every_ms(specs.values())
+            )
         if self._copies and self._loop is None:
             self._loop = asyncio.create_task(self._run(), name="pelton standbys")
 
@@ -195,7 +198,7 @@ class Standbys:
 
     async def _note(self, copy: _Copy, asked_ms: int) -> None:
         """Note now and then which tables of a copy hold all that there was when the log was asked."""
-        every_ms = notes_every_ms(copy.specs.values())
+        every_ms = copy.notes_every_ms
         if every_ms is None:
             return
         due = {
@@ -235,7 +238,7 @@ class Standbys:
         async with self._touching:
             if copy.store is None or not self._has(copy):
                 return False
-            if forgotten(copy.store, spec, batch, position, self._clock.time_ms()):
+            if forgotten(copy.store, table, spec, batch, position, self._clock.time_ms()):
                 copy.too_old[table] += 1
                 if copy.too_old[table] == 1:
                     now_ms = self._clock.time_ms()

@@ -60,6 +60,17 @@ async def keeper(scene: Scene, clock: SettableClock, stores: MemoryStores, **opt
     return await scene.worker(agent(keep), tables=TABLES, stores=stores, clock=clock, **options)
 
 
+async def kept(scene: Scene, clock: SettableClock) -> MemoryStores:
+    """Have a worker keep seven keys, and stop; return its disk, on which all of them are."""
+    stores = MemoryStores()
+    runtime = await keeper(scene, clock, stores)
+    await scene.append(*range(1, 8))
+    await scene.until_done()
+    await until_followed(scene, runtime)
+    await scene.stop(runtime)
+    return stores
+
+
 async def by_another(scene: Scene, clock: SettableClock, *numbers: int, key: bytes | None = None) -> None:
     """Have another worker, with a disk of its own, handle numbers."""
     other = await keeper(scene, clock, MemoryStores())
@@ -96,11 +107,7 @@ def wiped(told: pytest.LogCaptureFixture) -> set[str]:
 async def test_a_store_that_comes_back_too_late_is_filled_anew(
     scene: Scene, clock: SettableClock, told: pytest.LogCaptureFixture
 ):
-    stores = MemoryStores()
-    runtime = await keeper(scene, clock, stores)
-    await scene.append(*range(1, 8))
-    await scene.until_done()
-    await scene.stop(runtime)
+    stores = await kept(scene, clock)
     await forget(scene, clock)
     runtime = await keeper(scene, clock, stores)
     assert runtime.replicated is not None
@@ -113,11 +120,7 @@ async def test_a_store_that_comes_back_too_late_is_filled_anew(
 async def test_a_store_that_comes_back_in_time_goes_on(
     scene: Scene, clock: SettableClock, told: pytest.LogCaptureFixture
 ):
-    stores = MemoryStores()
-    runtime = await keeper(scene, clock, stores)
-    await scene.append(*range(1, 8))
-    await scene.until_done()
-    await scene.stop(runtime)
+    stores = await kept(scene, clock)
     await by_another(scene, clock, *[0] * 7)
     clock.ahead_ms += DAY_MS // 2
     told.clear()
@@ -129,12 +132,7 @@ async def test_a_store_that_comes_back_in_time_goes_on(
 async def test_a_store_that_nothing_has_changed_since_goes_on_however_old_it_is(
     scene: Scene, clock: SettableClock, told: pytest.LogCaptureFixture
 ):
-    stores = MemoryStores()
-    runtime = await keeper(scene, clock, stores)
-    await scene.append(*range(1, 8))
-    await scene.until_done()
-    await until_followed(scene, runtime)
-    await scene.stop(runtime)
+    stores = await kept(scene, clock)
     clock.ahead_ms += 9 * DAY_MS
     told.clear()
     runtime = await keeper(scene, clock, stores)

@@ -137,14 +137,17 @@ async def _visible(cluster: Cluster, wanted: Mapping[str, TopicSpec]) -> dict[st
 
 async def batch_bytes_max(cluster: Cluster, names: Iterable[str]) -> dict[str, int]:
     """Return topic -> how large a sealed batch of it may be; those whose settings may not be read are missing."""
-    told = await settings_of(cluster, sorted(names), _BATCH_BYTES_MAX, missing_ok=True)
-    return {name: int(settings[_BATCH_BYTES_MAX]) for name, settings in told.items() if settings.get(_BATCH_BYTES_MAX)}
+    return await _numbers(cluster, names, _BATCH_BYTES_MAX)
 
 
 async def deletions_told(cluster: Cluster, names: Iterable[str]) -> dict[str, int]:
     """Return topic -> for how long it says that a key is gone; those whose settings may not be read are missing."""
-    told = await settings_of(cluster, sorted(names), _DELETIONS, missing_ok=True)
-    return {name: int(settings[_DELETIONS]) for name, settings in told.items() if settings.get(_DELETIONS)}
+    return await _numbers(cluster, names, _DELETIONS)
+
+
+async def _numbers(cluster: Cluster, names: Iterable[str], setting: str) -> dict[str, int]:
+    told = await settings_of(cluster, sorted(names), setting, missing_ok=True)
+    return {name: int(settings[setting]) for name, settings in told.items() if settings.get(setting)}
 
 
 async def record_rules(cluster: Cluster, names: Iterable[str]) -> dict[str, RecordRules]:

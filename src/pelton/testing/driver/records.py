@@ -23,9 +23,9 @@ from pelton.log.contract import OffsetRange, Position, TopicSpec
 __all__ = ["DEFAULT_PARTITIONS", "Records"]
 
 DEFAULT_PARTITIONS = 8
-#: The embedded log's.
-_DAY_MS = 24 * 60 * 60 * 1000
+#: The embedded log's: how large a record may be, and for how long a topic says that a key is gone.
 _RECORD_BYTES_MAX = 16 * 1024 * 1024
+_DELETIONS_MS = 24 * 60 * 60 * 1000
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
@@ -100,7 +100,8 @@ class Records:
     def deletions_ms(self) -> dict[str, int]:
         """Return topic -> for how long it would say that a key is gone."""
         return {
-            name: int(topic.spec.config.get("delete.retention.ms", _DAY_MS)) for name, topic in self._topics.items()
+            name: int(topic.spec.config.get("delete.retention.ms", _DELETIONS_MS))
+            for name, topic in self._topics.items()
         }
 
     def delete(self, name: str) -> None:
