@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from bench.demo import Sample, figure, judge, text_of
+from bench.demo import MIB, Demo, Sample, figure, judge, text_of
+from pelton.batch import OutgoingBatch
+from pelton.log.contract import TopicSpec
+from pelton.log.sqlite import SqliteLog
 
 WELL = Sample(
     at_s=0.0,
@@ -90,3 +94,35 @@ def test_health_counts_from_where_it_has_caught_up() -> None:
 def test_a_run_that_is_too_short_is_refused() -> None:
     with pytest.raises(ValueError, match="a longer run is needed"):
         judge(HOUR[:7])
+
+
+async def test_what_is_kept_for_ever_counts_at_its_share_of_the_file(tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    demo.data.mkdir()
+    log = SqliteLog(f"sqlite://{demo.data / 'log.sqlite'}?synchronous=off")
+    await log.open()
+    rows = TopicSpec("rows", 1, cleanup_policy="compact")
+    await log.declare([TopicSpec("ever", 1, retention_ms=-1), TopicSpec("events", 1, retention_ms=600_000), rows])
+    for topic in ("ever", "events", "rows", "events"):
+        await log.append([OutgoingBatch(topic, 0, [b"k"], [b"v" * 100_000], [0])])
+    topics, kept, free = demo._log()
+    pages, size = await log.query(
+        lambda db: [db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "page_size")]
+    )
+    await log.close()
+    assert set(topics) == {"ever", "events", "rows"}
+    assert kept == pytest.approx((pages * size / MIB - free) / 4, rel=0.01)
+
+
+def test_versions_of_training_data_are_kept_for_ever(tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    for path in ("hub/training/v1/chats.jsonl", "hub/warehouse/a.parquet", "v1/tables/0/b.sst", "log.sqlite"):
+        file = demo.data / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x" * 100_000)
+    assert {kind for kind, nbytes in demo._sizes().items() if nbytes >= 100_000} == {
+        "training",
+        "other",
+        "state",
+        "log",
+    }
